@@ -1,0 +1,46 @@
+"""The rows of the table: which application is asked for what, and by how many connections.
+
+A row is data. Three kinds of measurement exist: `load` drives the server as fast as it answers,
+`idle` counts the memory of kept connections, `lag` reads how late a heartbeat inside the
+application was under load.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    `arguments` go to load.lua. `floor` says that the constant answer of floor.c fits the row.
+    """
+
+    name: str
+    title: str
+    app: str
+    path: str = "/"
+    connections: int = 64
+    arguments: tuple[str, ...] = ()
+    kind: str = "load"
+    floor: bool = False
+    access_log: bool = False
+
+
+ROWS = (
+    Row("hello", "hello, 64 connections", "plain:hello", floor=True),
+    Row("browser", "12 browser headers", "plain:hello", arguments=("headers=12",), floor=True),
+    Row("pipelined", "16 pipelined", "plain:hello", arguments=("pipelined=16",), floor=True),
+    Row("post", "POST 10 KB", "plain:post", arguments=("body=10240",)),
+    Row("stream", "1 MB streamed", "plain:stream"),
+    Row("sleep", "sleep 10 ms, 512 connections", "plain:sleep", connections=512),
+    Row("many", "hello, 512 connections", "plain:hello", connections=512, floor=True),
+    Row("one", "hello, 1 connection", "plain:hello", connections=1, floor=True),
+    Row("starlette", "Starlette", "with_starlette:app", path="/items/42"),
+    Row("fastapi", "FastAPI async def", "with_fastapi:app", path="/items/42?q=item"),
+    Row("threaded", "FastAPI def", "with_fastapi:app", path="/threaded/42?q=item"),
+    Row("log", "hello, access log on", "plain:hello", access_log=True),
+    Row("idle", "5,000 idle connections", "plain:hello", connections=5000, kind="idle", floor=True),
+    Row("lag", "loop lag, 512 connections", "plain:heartbeat", connections=512, kind="lag"),
+)

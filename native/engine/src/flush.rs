@@ -1,0 +1,145 @@
+//! From the queues to the sockets: one write for each dirty connection.
+//!
+//! Before it writes, a connection whose exchange is over looks for the next request in what it has
+//! read already: the responses of one turn leave in one write. A connection with nothing left to
+//! send gives its buffer back and, if it is at its end, is closed.
+
+use ferricorn_proto::Timer;
+
+use crate::reactor::Reactor;
+use crate::session::Session;
+use crate::transport::{Sent, collect};
+use crate::work::{Batch, SessionId, Work};
+
+/// Responses of pipelined requests are held back up to this many bytes, then written.
+const HELD: u64 = 64 * 1024;
+/// Bytes handed to a host connection at once.
+const HOST_PORTION: usize = 256 * 1024;
+
+impl<P: AsRef<[u8]>> Reactor<P> {
+    /// Writes what is queued and moves finished exchanges on.
+    pub fn flush(&mut self, batch: &mut Batch) {
+        let spare = std::mem::take(&mut self.dirty_spare);
+        let mut dirty = std::mem::replace(&mut self.dirty, spare);
+        for id in dirty.drain(..) {
+            self.guarded(id, batch, |reactor, batch| reactor.flush_session(id, batch));
+        }
+        self.dirty_spare = dirty;
+    }
+
+    fn flush_session(&mut self, id: SessionId, batch: &mut Batch) {
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
+        session.in_dirty = false;
+        if session.output.len() >= HELD {
+            self.write(id, batch);
+        }
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
+        // A client that does not read its answers gets no further request served.
+        let next = session.http.exchange_complete() && session.http.keep_alive();
+        if next && session.output.len() < HELD {
+            session.live = false;
+            session.http.next_exchange();
+            if !session.input.is_empty() {
+                self.parse_buffered(id, batch);
+                let Some(session) = self.table.get(id) else {
+                    return;
+                };
+                if session.live && session.output.len() < HELD {
+                    self.mark_dirty(id);
+                    return;
+                }
+            }
+            // What came while the answer was made was reported once and left unread.
+            if self.table.get(id).is_some_and(|session| session.readable) {
+                self.mark_ready(id);
+            }
+            self.tell_reading(id, batch);
+        }
+        if session_drains(self.table.get(id)) {
+            // The application will not ask for the rest of the body: throw it away as it comes.
+            self.mark_ready(id);
+        }
+        self.write(id, batch);
+        self.settle(id);
+    }
+
+    fn write(&mut self, id: SessionId, batch: &mut Batch) {
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
+        let before = session.output.len();
+        if !session.blocked && before > 0 {
+            let sent = if session.transport.is_host() {
+                collect(&mut session.output, &mut self.spent, HOST_PORTION).map(|bytes| {
+                    batch.work.push(Work::Output { session: id, bytes });
+                    if session.output.is_empty() {
+                        Sent::All
+                    } else {
+                        Sent::Portion
+                    }
+                })
+            } else {
+                session
+                    .transport
+                    .drain(&mut session.output, &mut self.spent)
+            };
+            let Some(session) = self.table.get(id) else {
+                return;
+            };
+            match sent {
+                Ok(Sent::All) => {}
+                Ok(Sent::Portion) => self.portions.push(id),
+                Ok(Sent::Blocked) => session.blocked = true,
+                Err(_) => return self.drop_session(id, &mut batch.work),
+            }
+        }
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
+        let left = session.output.len();
+        self.stats.bytes_out += before - left;
+        if session.awaited && left <= ferricorn_proto::limits::WRITE_LOW_WATER as u64 {
+            session.awaited = false;
+            if session.live {
+                batch.work.push(Work::Writable {
+                    exchange: session.exchange(),
+                });
+            }
+        }
+        if left > 0 {
+            // Only progress moves the deadline of a peer that does not read.
+            if self.options.write > 0 && (left < before || !session.timers.is_set(Timer::Write)) {
+                session
+                    .timers
+                    .set(Timer::Write, self.clock.now() + self.options.write);
+            }
+            return;
+        }
+        session.timers.stop(Timer::Write);
+        Self::reclaim_buffer(&mut self.spare, session);
+        let http = &session.http;
+        let last = session.eof && session.input.is_empty();
+        let over = http.is_closing() || (http.response_complete() && (!http.keep_alive() || last));
+        // Between exchanges nothing is owed to anybody.
+        let idle = http.is_idle() && session.input.is_empty() && !session.readable;
+        let ended = http.is_idle() && session.eof;
+        if over || ended || (idle && self.stopping) {
+            self.close(id, &mut batch.work);
+        }
+    }
+}
+
+/// Whether a session's response is complete before its request. What the application left unread
+/// counts no more.
+fn session_drains<P: AsRef<[u8]>>(session: Option<&mut Session<P>>) -> bool {
+    let Some(session) = session else { return false };
+    let drains = session.http.response_complete() && !session.http.request_complete();
+    if drains {
+        session.unread = 0;
+    }
+    drains && session.readable
+}

@@ -1,0 +1,36 @@
+//! The engine floor: sockets, sessions, deadlines.
+//!
+//! `ferricorn-engine` owns every file descriptor and every clock of the server and knows nothing of
+//! Python. It never calls up: [`Reactor::gather`] and [`Reactor::flush`] fill a [`Batch`] of
+//! [`Work`] that the floor above serves, and the verbs of an exchange (`respond`, `body`, ...) are
+//! plain methods which touch only queues. All input and output happens inside gather and flush
+//! (and inside `body`, when a response outruns its buffer), so both may run without the
+//! interpreter.
+//!
+//! Rooms, each using only those before it: [`options`], `clock`, [`work`], `deadlines`, `poller`,
+//! `transport`, `listener`, [`stats`], `session`, `table`, [`reactor`], and its verbs [`command`],
+//! `gather`, `flush`.
+
+#![forbid(unsafe_code)]
+
+mod clock;
+pub mod command;
+mod deadlines;
+mod flush;
+mod gather;
+mod listener;
+pub mod options;
+mod poller;
+pub mod reactor;
+mod session;
+pub mod stats;
+mod table;
+mod transport;
+pub mod work;
+
+pub use command::Data;
+pub use options::Options;
+pub use reactor::{Flow, Reactor};
+pub use stats::Stats;
+pub use transport::Piece;
+pub use work::{Address, Batch, ExchangeId, SessionId, Work};

@@ -1,0 +1,374 @@
+//! The reactor: all sessions of one event loop, and what ends them.
+//!
+//! Its verbs live in three more rooms: `gather` (from the sockets upwards), `command` (what an
+//! application says to its exchange) and `flush` (from the queues to the sockets). They meet in
+//! two lists: `ready`, sessions whose input may be parsed, and `dirty`, sessions whose output or
+//! state changed. Work that the floor above must hear of goes to the batch that it passes in.
+//!
+//! Order of calls in a turn: [`Reactor::gather`], serve the batch, [`Reactor::flush`], serve what
+//! that found. Commands may come at any time between.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ferricorn_proto::{Fault, Millis, Timer, limits};
+
+use crate::clock::Clock;
+use crate::deadlines::Deadlines;
+use crate::listener::Listener;
+use crate::options::Options;
+use crate::poller::Poller;
+use crate::session::Session;
+use crate::stats::Stats;
+use crate::table::Table;
+use crate::transport::{Piece, Transport};
+use crate::work::{Address, Batch, SessionId, Work};
+
+/// Tokens from here on are listeners, below are sessions.
+pub(crate) const FIRST_LISTENER: usize = usize::MAX - 1024;
+/// Output buffers kept for the next responses; more than a turn uses at once is of no use.
+const SPARE_BUFFERS: usize = 128;
+/// A larger buffer is not kept: one large response must not cost memory for ever.
+const SPARE_CAPACITY: usize = 64 * 1024;
+
+pub struct Reactor<P: AsRef<[u8]>> {
+    pub(crate) options: Options,
+    pub(crate) clock: Clock,
+    pub(crate) poller: Option<Poller>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) table: Table<P>,
+    pub(crate) ready: VecDeque<SessionId>,
+    pub(crate) dirty: Vec<SessionId>,
+    pub(crate) dirty_spare: Vec<SessionId>,
+    /// Sessions that have sent a portion and go on in the next turn.
+    pub(crate) portions: Vec<SessionId>,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) stats: Stats,
+    pub(crate) spare: Vec<Vec<u8>>,
+    pub(crate) spent: Vec<Piece<P>>,
+    /// Accepting failed for want of resources; try again at this instant or when a session ends.
+    pub(crate) accept_again: Option<Millis>,
+    pub(crate) stopping: bool,
+}
+
+/// What became of a sender's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// The exchange is over or its client gone; the bytes were dropped.
+    Gone,
+    /// Queued; more is welcome.
+    Ready,
+    /// Queued; wait for [`Work::Writable`] before sending more.
+    Blocked,
+}
+
+impl<P: AsRef<[u8]>> Reactor<P> {
+    /// A reactor with a poller of its own, or, if `poll` is false, one that only serves
+    /// connections which the floor above drives.
+    ///
+    /// # Errors
+    /// If the system refuses a poller.
+    pub fn new(options: Options, poll: bool) -> io::Result<Self> {
+        Ok(Self {
+            clock: Clock::new(&options),
+            options,
+            poller: if poll { Some(Poller::new()?) } else { None },
+            listeners: Vec::new(),
+            table: Table::new(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            dirty_spare: Vec::new(),
+            portions: Vec::new(),
+            deadlines: Deadlines::default(),
+            stats: Stats::new(),
+            spare: Vec::new(),
+            spent: Vec::new(),
+            accept_again: None,
+            stopping: false,
+        })
+    }
+
+    /// The descriptor that is readable whenever a socket of this reactor is ready.
+    pub fn fd(&self) -> Option<RawFd> {
+        self.poller.as_ref().map(Poller::fd)
+    }
+
+    /// Accepts on a bound and listening stream socket from now on.
+    ///
+    /// # Errors
+    /// If it is no such socket, or this reactor has no poller.
+    pub fn listen(&mut self, fd: OwnedFd) -> io::Result<()> {
+        let Some(poller) = &self.poller else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let mut listener = Listener::adopt(fd)?;
+        listener.register(poller, FIRST_LISTENER + self.listeners.len())?;
+        self.listeners.push(listener);
+        Ok(())
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The time of this turn, in milliseconds since the reactor was made.
+    pub fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// When the next turn is due even if no socket is ready, in milliseconds from this turn.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let earliest = [self.deadlines.next(), self.accept_again]
+            .into_iter()
+            .flatten()
+            .min()?;
+        Some(earliest.saturating_sub(self.clock.now()))
+    }
+
+    /// Whether something waits for the next turn that no socket will report again.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+            || !self.portions.is_empty()
+            || (self.accept_again.is_none() && self.listeners.iter().any(|one| one.ready))
+    }
+
+    /// Whether output or finished exchanges wait for a flush.
+    pub fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Payloads that were sent; the caller drops them where it may.
+    pub fn take_spent(&mut self) -> Vec<Piece<P>> {
+        std::mem::take(&mut self.spent)
+    }
+
+    /// From now on each response closes its connection.
+    pub fn announce_stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Begins a graceful end: what waits to be accepted is accepted, nothing after it; idle
+    /// connections are closed, the others close with their response.
+    pub fn stop(&mut self, batch: &mut Batch) {
+        self.announce_stop();
+        self.accept_all(batch);
+        let mut listeners = std::mem::take(&mut self.listeners);
+        if let Some(poller) = &self.poller {
+            for listener in &mut listeners {
+                listener.deregister(poller);
+            }
+        }
+        self.accept_again = None;
+        for id in self.table.ids() {
+            // A request that has arrived but was not read yet is still served.
+            self.readable(id);
+            self.read(id, batch);
+            if let Some(session) = self.table.get(id) {
+                session.http.close_after();
+                self.mark_dirty(id);
+            }
+        }
+    }
+
+    /// Cuts every connection.
+    pub fn abort(&mut self, batch: &mut Batch) {
+        for id in self.table.ids() {
+            self.drop_session(id, &mut batch.work);
+        }
+        if let Some(poller) = self.poller.take() {
+            self.listeners
+                .iter_mut()
+                .for_each(|listener| listener.deregister(&poller));
+        }
+        self.listeners.clear();
+    }
+
+    pub(crate) fn open(
+        &mut self,
+        transport: Transport,
+        peer: Address,
+        local: Address,
+    ) -> SessionId {
+        self.stats.accepted += 1;
+        self.table
+            .insert(|id| Session::new(id, transport, (peer, local)))
+    }
+
+    /// Notes that a session's socket may have input.
+    pub(crate) fn readable(&mut self, id: SessionId) {
+        if let Some(session) = self.table.get(id) {
+            session.readable = !session.transport.is_host();
+        }
+    }
+
+    pub(crate) fn mark_ready(&mut self, id: SessionId) {
+        if let Some(session) = self.table.get(id)
+            && !session.in_ready
+        {
+            session.in_ready = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    pub(crate) fn mark_dirty(&mut self, id: SessionId) {
+        if let Some(session) = self.table.get(id)
+            && !session.in_dirty
+        {
+            session.in_dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Answers a peer that erred; its bytes are parsed no more.
+    pub(crate) fn refuse(&mut self, id: SessionId, fault: Fault, work: &mut Vec<Work>) {
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
+        self.stats.refused(fault);
+        session
+            .http
+            .refuse(fault, session.output.buffer(), self.clock.preset());
+        if session.live {
+            session.live = false;
+            work.push(Work::Disconnected {
+                exchange: session.exchange(),
+            });
+        }
+        let peer = session
+            .addresses
+            .as_ref()
+            .map_or(Address::Host, |both| both.0.clone());
+        work.push(Work::Refused {
+            session: id,
+            fault,
+            peer,
+        });
+        self.mark_dirty(id);
+    }
+
+    /// Closes a session whose output was sent. A peer that may still be sending is first given
+    /// time to read the answer: closing with unread input would reset the connection (RFC 9112
+    /// section 9.6).
+    pub(crate) fn close(&mut self, id: SessionId, work: &mut Vec<Work>) {
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
+        let unheard = session.http.is_idle() || session.http.request_complete();
+        let quiet = session.eof || (unheard && session.input.is_empty());
+        if quiet || session.transport.is_host() {
+            self.drop_session(id, work);
+        } else if !session.lingering {
+            session.lingering = true;
+            session.transport.shut_write();
+            session.timers.stop(Timer::Head);
+            session.timers.stop(Timer::Body);
+            session.timers.stop(Timer::KeepAlive);
+            session
+                .timers
+                .set(Timer::Linger, self.clock.now() + limits::LINGER);
+            session.readable = true;
+            self.arm(id);
+            self.mark_ready(id);
+        }
+    }
+
+    /// Ends a session at once, whatever it was doing.
+    pub(crate) fn drop_session(&mut self, id: SessionId, work: &mut Vec<Work>) {
+        let Some(mut session) = self.table.remove(id) else {
+            return;
+        };
+        session.output.clear(&mut self.spent);
+        if session.live {
+            work.push(Work::Disconnected {
+                exchange: session.exchange(),
+            });
+        }
+        if session.told || session.transport.is_host() {
+            work.push(Work::Closed { session: id });
+        }
+        if let Some(poller) = &self.poller {
+            session.transport.deregister(poller);
+        }
+        // A descriptor is free again: those who wait for one may be accepted.
+        if self.accept_again.is_some() {
+            self.accept_again = Some(self.clock.now());
+        }
+    }
+
+    /// Puts a session's earliest deadline into the heap, unless an earlier entry will find it.
+    pub(crate) fn arm(&mut self, id: SessionId) {
+        if let Some(session) = self.table.get(id)
+            && let Some(next) = session.timers.next()
+            && session.queued.is_none_or(|queued| next < queued)
+        {
+            session.queued = Some(next);
+            self.deadlines.push(next, id);
+        }
+    }
+
+    /// Acts on every deadline that has passed.
+    pub(crate) fn expire(&mut self, work: &mut Vec<Work>) {
+        let now = self.clock.now();
+        while let Some((at, id)) = self.deadlines.pop_due(now) {
+            let Some(session) = self.table.get(id) else {
+                continue;
+            };
+            if session.queued != Some(at) {
+                continue;
+            }
+            session.queued = None;
+            let expired = session.timers.expired(now);
+            let heard = !session.input.is_empty();
+            let answered = session.http.response_started();
+            match expired {
+                None => {}
+                Some(Timer::Head) if heard => self.refuse(id, Fault::HeadTimeout, work),
+                Some(Timer::Body) if !answered => self.refuse(id, Fault::BodyTimeout, work),
+                Some(_) => self.drop_session(id, work),
+            }
+            self.arm(id);
+        }
+    }
+
+    /// Does something for one session; a panic ends that session and no other.
+    pub(crate) fn guarded(
+        &mut self,
+        id: SessionId,
+        batch: &mut Batch,
+        act: impl FnOnce(&mut Self, &mut Batch),
+    ) {
+        if catch_unwind(AssertUnwindSafe(|| act(self, batch))).is_err() {
+            self.stats.panics += 1;
+            self.drop_session(id, &mut batch.work);
+        }
+    }
+
+    /// Cuts one connection.
+    pub fn cut(&mut self, id: SessionId, batch: &mut Batch) {
+        self.drop_session(id, &mut batch.work);
+    }
+
+    /// Lends the session an output buffer that has been used before.
+    pub(crate) fn lend_buffer(spare: &mut Vec<Vec<u8>>, session: &mut Session<P>) {
+        if session.output.is_empty()
+            && let Some(buffer) = spare.pop()
+        {
+            session.output.give_buffer(buffer);
+        }
+    }
+
+    /// Takes the buffer back from a session that has sent everything.
+    pub(crate) fn reclaim_buffer(spare: &mut Vec<Vec<u8>>, session: &mut Session<P>) {
+        let buffer = session.output.take_buffer();
+        if spare.len() < SPARE_BUFFERS && (1..=SPARE_CAPACITY).contains(&buffer.capacity()) {
+            spare.push(buffer);
+        }
+    }
+}

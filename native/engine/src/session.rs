@@ -1,0 +1,209 @@
+//! One connection: transport, protocol state, what was read but not parsed, what waits to be sent.
+//!
+//! A session decides nothing about other sessions and does no input or output by itself; it knows
+//! what it wants (bytes, room in the peer's window, to be closed) and the reactor acts on it. While
+//! it is idle it owns no buffer.
+
+use ferricorn_proto::{
+    Event, Fault, Field, Http1, Limits, Millis, RecvBuf, SendQueue, Span, Timer, Timers, limits,
+};
+
+use crate::options::Options;
+use crate::transport::{Piece, Transport};
+use crate::work::{Address, ExchangeId, SessionId, Work};
+
+pub(crate) struct Session<P: AsRef<[u8]>> {
+    pub(crate) id: SessionId,
+    pub(crate) transport: Transport,
+    pub(crate) http: Http1,
+    pub(crate) input: RecvBuf,
+    pub(crate) output: SendQueue<Piece<P>>,
+    pub(crate) timers: Timers,
+    /// The instant under which the session stands in the heap of deadlines.
+    pub(crate) queued: Option<Millis>,
+    /// Both ends, until the first request tells them upwards.
+    pub(crate) addresses: Option<Box<(Address, Address)>>,
+    /// The number of the latest exchange; 0 before the first request.
+    pub(crate) number: u32,
+    /// Body bytes handed up that the application has not asked for yet.
+    pub(crate) unread: usize,
+    /// The floor above knows this session.
+    pub(crate) told: bool,
+    /// The latest exchange goes on: its client is still to hear or its application to be told.
+    pub(crate) live: bool,
+    /// Readiness was reported and not used up.
+    pub(crate) readable: bool,
+    /// The peer has sent its last byte, or will after what is still unread.
+    pub(crate) read_closed: bool,
+    /// End of input was seen.
+    pub(crate) eof: bool,
+    /// The peer's window is full.
+    pub(crate) blocked: bool,
+    /// A sender waits until the output has drained.
+    pub(crate) awaited: bool,
+    /// Stands in the list of sessions to read.
+    pub(crate) in_ready: bool,
+    /// Stands in the list of sessions to flush.
+    pub(crate) in_dirty: bool,
+    /// Only reads to see the peer's end; whatever arrives is thrown away.
+    pub(crate) lingering: bool,
+    /// A host connection was told to stop reading.
+    pub(crate) paused: bool,
+}
+
+/// Where what parsing finds goes.
+pub(crate) struct Sink<'a> {
+    pub(crate) fields: &'a mut Vec<Field>,
+    pub(crate) work: &'a mut Vec<Work>,
+    pub(crate) limits: &'a Limits,
+    pub(crate) requests: &'a mut u64,
+}
+
+/// What parsing the input came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    /// Everything that can be handed up now has been.
+    Done,
+    /// The peer erred, or asks for what nobody gives: refuse it.
+    Refused(Fault),
+}
+
+impl<P: AsRef<[u8]>> Session<P> {
+    pub(crate) fn new(id: SessionId, transport: Transport, addresses: (Address, Address)) -> Self {
+        // A host connection is fed: there is nothing to read it by.
+        let readable = !transport.is_host();
+        Self {
+            id,
+            transport,
+            http: Http1::new(),
+            input: RecvBuf::new(),
+            output: SendQueue::new(),
+            timers: Timers::new(),
+            queued: None,
+            addresses: Some(Box::new(addresses)),
+            number: 0,
+            unread: 0,
+            told: false,
+            live: false,
+            readable,
+            read_closed: false,
+            eof: false,
+            blocked: false,
+            awaited: false,
+            in_ready: false,
+            in_dirty: false,
+            lingering: false,
+            paused: false,
+        }
+    }
+
+    pub(crate) fn exchange(&self) -> ExchangeId {
+        ExchangeId {
+            session: self.id,
+            number: self.number,
+        }
+    }
+
+    /// Whether more input is of use now. While a response is made, a complete request waits for it,
+    /// and a body waits for the application above the high-water mark.
+    pub(crate) fn wants_input(&self) -> bool {
+        self.lingering
+            || (!self.eof
+                && !self.http.is_closing()
+                && (self.http.is_idle() || !self.http.request_complete())
+                && self.unread < limits::BODY_HIGH_WATER)
+    }
+
+    /// Parses `input` as far as it can be handed up and gives the number of bytes used. `place`
+    /// puts a consumed part, given by its offset and bytes, into the arena and says where.
+    pub(crate) fn parse(
+        &mut self,
+        input: &mut [u8],
+        sink: &mut Sink<'_>,
+        mut place: impl FnMut(usize, &[u8]) -> u32,
+    ) -> (usize, Parsed) {
+        let mut used = 0;
+        loop {
+            let step = match self
+                .http
+                .handle_bytes(&mut input[used..], sink.fields, sink.limits)
+            {
+                Ok(step) => step,
+                Err(fault) => return (used, Parsed::Refused(fault)),
+            };
+            let start = used;
+            used += step.consumed;
+            match step.event {
+                Some(Event::Request(head)) => {
+                    if let Some(addresses) = self.addresses.take() {
+                        let (peer, local) = *addresses;
+                        self.told = true;
+                        sink.work.push(Work::Opened {
+                            session: self.id,
+                            peer,
+                            local,
+                        });
+                    }
+                    *sink.requests += 1;
+                    self.number = self.number.wrapping_add(1);
+                    self.live = true;
+                    self.unread = 0;
+                    let base = place(start, &input[start..used]);
+                    sink.work.push(Work::Request {
+                        exchange: self.exchange(),
+                        base,
+                        head,
+                    });
+                }
+                Some(Event::Body { data, end }) => {
+                    let base = place(start, &input[start..used]);
+                    self.unread += data.len();
+                    let data = Span {
+                        start: data.start + base,
+                        end: data.end + base,
+                    };
+                    sink.work.push(Work::Body {
+                        exchange: self.exchange(),
+                        data,
+                        end,
+                    });
+                }
+                Some(Event::Refuse(fault)) => return (used, Parsed::Refused(fault)),
+                None if step.consumed == 0 => return (used, Parsed::Done),
+                None => {}
+            }
+            if used == input.len() {
+                return (used, Parsed::Done);
+            }
+        }
+    }
+
+    /// Sets the deadlines that follow from where the session stands.
+    pub(crate) fn set_receive_timers(&mut self, now: Millis, options: &Options) {
+        let after = |delay: Millis| (delay > 0).then(|| now + delay);
+        let idle = self.http.is_idle();
+        let between = idle && self.number > 0 && self.input.is_empty();
+        // Absolute: bytes that trickle in do not move the head's deadline.
+        if !idle || between {
+            self.timers.stop(Timer::Head);
+        } else if let (false, Some(at)) =
+            (self.timers.is_set(Timer::Head), after(options.request_head))
+        {
+            self.timers.set(Timer::Head, at);
+        }
+        self.put(
+            Timer::KeepAlive,
+            after(options.keep_alive).filter(|_| between),
+        );
+        // Time that the application takes is not the peer's.
+        let waits = !idle && !self.http.request_complete() && self.unread < limits::BODY_HIGH_WATER;
+        self.put(Timer::Body, after(options.request_body).filter(|_| waits));
+    }
+
+    fn put(&mut self, timer: Timer, at: Option<Millis>) {
+        match at {
+            Some(at) => self.timers.set(timer, at),
+            None => self.timers.stop(timer),
+        }
+    }
+}

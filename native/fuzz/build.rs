@@ -1,0 +1,99 @@
+//! Writes the seeds of the fuzz targets from the wire cases, where the runner looks for them.
+//!
+//! A seed is a small good start, and the cases are that already; what the fuzzer finds from there
+//! stays in `corpus`. Neither is kept in the repository.
+
+use std::fs;
+use std::path::Path;
+
+/// Longer cases teach the fuzzer nothing that they do not test themselves.
+const LONGEST: usize = 400;
+
+fn main() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let wire = here.join("../../tests/wire");
+    println!("cargo::rerun-if-changed={}", wire.display());
+    println!("cargo::rerun-if-changed=build.rs");
+    let seeds = here.join("seeds");
+    // Seeds of cases that are gone would stay otherwise.
+    let _ = fs::remove_dir_all(&seeds);
+    for target in ["request_head", "chunked_body", "connection"] {
+        fs::create_dir_all(seeds.join(target)).expect("the folder can be written");
+    }
+    let mut files: Vec<_> = fs::read_dir(wire)
+        .expect("the cases are there")
+        .flatten()
+        .collect();
+    files.sort_by_key(fs::DirEntry::path);
+    let mut number = 0;
+    for file in files
+        .iter()
+        .filter(|file| file.path().extension().is_some_and(|end| end == "wire"))
+    {
+        let text = fs::read_to_string(file.path()).expect("a case file is text");
+        for case in text.split("\n== ") {
+            let lines = case.lines().filter_map(|line| line.strip_prefix("> "));
+            let bytes = unescape(&lines.collect::<String>());
+            if (1..=LONGEST).contains(&bytes.len()) {
+                number += 1;
+                write(&seeds, number, &bytes);
+            }
+        }
+    }
+}
+
+fn write(seeds: &Path, number: usize, case: &[u8]) {
+    let save = |target: &str, bytes: Vec<u8>| {
+        fs::write(seeds.join(target).join(number.to_string()), bytes)
+            .expect("the folder can be written");
+    };
+    save("request_head", [b"\x01", case].concat());
+    let coding = b"transfer-encoding: chunked\r\n\r\n";
+    let found = case
+        .windows(coding.len())
+        .position(|part| part.eq_ignore_ascii_case(coding));
+    if let Some(at) = found {
+        save(
+            "chunked_body",
+            [b"\x01", &case[at + coding.len()..]].concat(),
+        );
+    }
+    // Arrivals of at most 214 octets, then an answer of status 200.
+    let mut program = Vec::new();
+    for part in case.chunks(214) {
+        program.push(41 + u8::try_from(part.len()).expect("at most 214"));
+        program.extend_from_slice(part);
+    }
+    program.extend_from_slice(&[8, 0, 24, 16]);
+    save("connection", program);
+}
+
+/// As in the reader of the cases, but repetitions are cut down to three.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((plain, tail)) = rest.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let (kind, tail) = tail.split_at(1);
+        rest = tail;
+        match kind {
+            "r" => bytes.push(b'\r'),
+            "n" => bytes.push(b'\n'),
+            "t" => bytes.push(b'\t'),
+            "x" => {
+                bytes.push(u8::from_str_radix(&rest[..2], 16).expect("two digits"));
+                rest = &rest[2..];
+            }
+            "(" => {
+                let (inside, tail) = rest.split_once(')').expect("a repetition ends");
+                let (text, count) = inside.rsplit_once('*').expect("a repetition has a count");
+                let count: usize = count.parse().expect("a count is a number");
+                bytes.extend(unescape(text).repeat(count.min(3)));
+                rest = tail;
+            }
+            other => bytes.extend_from_slice(other.as_bytes()),
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
+}

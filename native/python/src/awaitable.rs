@@ -1,0 +1,187 @@
+//! What `receive()` and `send()` return.
+//!
+//! Both are coroutines to whoever looks (`asyncio.iscoroutine`, `create_task`, `wait_for`, a thread's
+//! `run_coroutine_threadsafe`): they are registered as `collections.abc.Coroutine` and have `send`,
+//! `throw` and `close`. [`Done`] is finished before it is awaited, and one object serves all. An
+//! [`Operation`] looks at its exchange each time it is resumed; between two looks it yields a future
+//! of the loop, as a coroutine would that awaited one.
+
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::exchange::{Handle, Sent};
+
+/// The awaitable that has nothing to wait for and no result.
+#[pyclass(frozen, module = "ferricorn._native")]
+pub struct Done;
+
+#[expect(clippy::unused_self, reason = "the protocol of coroutines has methods")]
+#[pymethods]
+impl Done {
+    #[pyo3(name = "__await__")]
+    fn awaited(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(name = "__iter__")]
+    fn iterate(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(name = "__next__")]
+    fn step(&self) -> Option<Py<PyAny>> {
+        None
+    }
+
+    #[pyo3(signature = (_value))]
+    fn send(&self, _value: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(PyStopIteration::new_err(()))
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn throw(&self, exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        Err(thrown(exception))
+    }
+
+    fn close(&self) {}
+}
+
+/// An operation that may have to wait.
+#[pyclass(frozen, module = "ferricorn._native")]
+pub struct Operation {
+    handle: Handle,
+    progress: Mutex<Progress>,
+}
+
+enum State {
+    Receive,
+    /// A message that is sent when the operation is first resumed: `send` was called on another
+    /// thread than the loop's.
+    Send(Py<PyAny>),
+    /// The message was sent; its sender waits for room.
+    Sent,
+    Ended,
+}
+
+/// An operation's state, and the future that it waits for.
+struct Progress {
+    state: State,
+    future: Option<Py<PyAny>>,
+}
+
+impl Operation {
+    fn new(handle: Handle, state: State) -> Self {
+        Self {
+            handle,
+            progress: Mutex::new(Progress {
+                state,
+                future: None,
+            }),
+        }
+    }
+
+    pub fn receive(handle: Handle) -> Self {
+        Self::new(handle, State::Receive)
+    }
+
+    pub fn send_later(handle: Handle, message: Py<PyAny>) -> Self {
+        Self::new(handle, State::Send(message))
+    }
+
+    pub fn sent(handle: Handle) -> Self {
+        Self::new(handle, State::Sent)
+    }
+
+    fn swap(&self, state: State, future: Option<Py<PyAny>>) -> Progress {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *progress, Progress { state, future })
+    }
+
+    /// Ends the operation before its time: nobody waits on its future any more.
+    fn abandon(&self) {
+        if let Some(future) = self.swap(State::Ended, None).future {
+            self.handle.forget(&future);
+        }
+    }
+
+    /// Goes on: a future to wait for, or `None` and the result in a `StopIteration`.
+    fn resume(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match self.swap(State::Ended, None).state {
+            State::Receive => match self.handle.receive(py)? {
+                Some(message) => Err(PyStopIteration::new_err((message.unbind(),))),
+                None => self.wait(py, State::Receive),
+            },
+            State::Send(message) => match self.handle.send(py, message.bind(py))? {
+                Sent::Done => Ok(None),
+                Sent::Full => self.wait(py, State::Sent),
+            },
+            State::Sent if self.handle.may_send() => Ok(None),
+            State::Sent => self.wait(py, State::Sent),
+            State::Ended => Ok(None),
+        }
+    }
+
+    fn wait(&self, py: Python<'_>, state: State) -> PyResult<Option<Py<PyAny>>> {
+        let future = self.handle.waiter(py, matches!(state, State::Sent))?;
+        // The mark by which a task knows that the future was awaited (asyncio's Future.__await__).
+        future.setattr(&self.handle.link.names.blocking, true)?;
+        self.swap(state, Some(future.clone().unbind()));
+        Ok(Some(future.unbind()))
+    }
+}
+
+#[pymethods]
+impl Operation {
+    #[pyo3(name = "__await__")]
+    fn awaited(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(name = "__iter__")]
+    fn iterate(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(name = "__next__")]
+    fn step(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.resume(py)
+    }
+
+    #[pyo3(signature = (_value))]
+    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.resume(py)?.ok_or_else(|| PyStopIteration::new_err(()))
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn throw(&self, exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.abandon();
+        Err(thrown(exception))
+    }
+
+    fn close(&self) {
+        self.abandon();
+    }
+}
+
+/// The exception of a call of `throw`, in its one-argument and its older three-argument form.
+fn thrown(arguments: &Bound<'_, PyTuple>) -> PyErr {
+    let Ok(first) = arguments.get_item(0) else {
+        return pyo3::exceptions::PyTypeError::new_err("throw() needs an exception");
+    };
+    let value = arguments.get_item(1).ok().filter(|value| !value.is_none());
+    match value {
+        Some(value) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => {
+            PyErr::from_value(value)
+        }
+        Some(value) => first
+            .call1((value,))
+            .map_or_else(|error| error, PyErr::from_value),
+        None => match first.cast::<pyo3::types::PyType>() {
+            Ok(kind) => kind.call0().map_or_else(|error| error, PyErr::from_value),
+            Err(_) => PyErr::from_value(first),
+        },
+    }
+}

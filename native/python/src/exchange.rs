@@ -1,0 +1,322 @@
+//! One HTTP exchange: what `receive` gives and what `send` does, without saying who waits how.
+
+use std::sync::Arc;
+
+use ferricorn_engine::{Data, ExchangeId, Flow};
+use ferricorn_proto::{Misuse, limits};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::ffi::Payload;
+use crate::link::{Exchange, Found, Link, Phase, State, Waiter};
+use crate::message::{Headers, Message};
+use crate::names::empty;
+
+/// An exchange and the way to it; what `receive` and `send` hold.
+#[derive(Clone)]
+pub struct Handle {
+    pub link: Arc<Link>,
+    pub id: ExchangeId,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    Done,
+    /// Queued, and the sender is to wait until the output has drained.
+    Full,
+}
+
+enum Taken<'py> {
+    Body {
+        body: Bound<'py, PyBytes>,
+        more: bool,
+    },
+    Disconnect,
+    Nothing,
+}
+
+impl Handle {
+    /// The next message for the application, or `None` if it has to wait.
+    ///
+    /// # Errors
+    /// If Python is out of memory, or the loop is closed.
+    pub fn receive<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let mut state = self.link.lock();
+        let taken = match state.current(self.id) {
+            None => Taken::Disconnect,
+            Some(exchange) => {
+                let taken = take(py, exchange);
+                if !std::mem::replace(&mut exchange.asked, true) {
+                    state.reactor.ask(self.id);
+                }
+                taken
+            }
+        };
+        if let Taken::Body { body, .. } = &taken {
+            state.reactor.consumed(self.id, body.as_bytes().len());
+        }
+        let wanted = !state.scheduled && (state.reactor.has_dirty() || state.reactor.has_ready());
+        drop(state);
+        if wanted {
+            self.link.schedule(py)?;
+        }
+        let names = &self.link.names;
+        let message = PyDict::new(py);
+        match taken {
+            Taken::Nothing => return Ok(None),
+            Taken::Disconnect => message.set_item(&names.type_, &names.http_disconnect)?,
+            Taken::Body { body, more } => {
+                message.set_item(&names.type_, &names.http_request)?;
+                message.set_item(&names.body, body)?;
+                message.set_item(&names.more_body, more)?;
+            }
+        }
+        Ok(Some(message))
+    }
+
+    /// Acts on a message of the application.
+    ///
+    /// # Errors
+    /// If it may not be sent, or not now; nothing of it was then.
+    pub fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Sent> {
+        let message = Message::read(message, &self.link.names)?;
+        let mut state = self.link.lock();
+        let phase = match state.find(self.id) {
+            // What an application sends to a client that has left is dropped.
+            Found::Gone => return Ok(Sent::Done),
+            Found::Past => Phase::Complete,
+            Found::Current(exchange) => exchange.phase,
+        };
+        check_order(phase, &message)?;
+        let mut wake = Vec::new();
+        let mut log = None;
+        let mut sent = Sent::Done;
+        match message {
+            Message::Start {
+                status,
+                headers,
+                trailers,
+            } => {
+                if trailers {
+                    state.reactor.expect_trailers(self.id);
+                }
+                if let Some(mut head) = state.reactor.respond(self.id, status).map_err(misuse)? {
+                    headers
+                        .each(|name, value| head.field(name, value))
+                        .map_err(misuse)?;
+                    head.finish().map_err(misuse)?;
+                }
+                if let Some(exchange) = state.current(self.id) {
+                    exchange.phase = if trailers {
+                        Phase::Trailers
+                    } else {
+                        Phase::Body
+                    };
+                    log = exchange.scope.take().map(|scope| (scope, status));
+                }
+            }
+            Message::Body { body, more } => {
+                let bytes = body.as_bytes();
+                let data = if bytes.len() < limits::ZERO_COPY_MIN {
+                    Data::Copy(bytes)
+                } else {
+                    Data::Payload(Payload::new(&body))
+                };
+                let flow = state.reactor.body(self.id, data, more).map_err(misuse)?;
+                sent = progress(state.current(self.id), flow, more, &mut wake);
+            }
+            Message::File {
+                file,
+                offset,
+                length,
+                more,
+            } => {
+                let flow = state
+                    .reactor
+                    .body(
+                        self.id,
+                        Data::File {
+                            file,
+                            offset,
+                            length,
+                        },
+                        more,
+                    )
+                    .map_err(misuse)?;
+                sent = progress(state.current(self.id), flow, more, &mut wake);
+            }
+            Message::EarlyHint { links } => {
+                if let Some(mut hint) = state.reactor.inform(self.id, 103).map_err(misuse)? {
+                    for link in &links {
+                        hint.field(b"link", link.as_bytes()).map_err(misuse)?;
+                    }
+                    hint.finish().map_err(misuse)?;
+                }
+            }
+            Message::Trailers { headers, more } => {
+                self.trailers(&mut state, &headers, more, &mut wake)?;
+            }
+            Message::Debug => {}
+        }
+        let wanted = !state.scheduled && state.reactor.has_dirty();
+        drop(state);
+        if wanted {
+            self.link.schedule(py)?;
+        }
+        if let (Some((scope, status)), Some(access_log)) = (log, &self.link.access_log)
+            && let Err(error) = access_log.bind(py).call1((scope, status))
+        {
+            error.write_unraisable(py, None);
+        }
+        if !wake.is_empty() {
+            self.link.wake(py, wake);
+        }
+        Ok(sent)
+    }
+
+    fn trailers(
+        &self,
+        state: &mut State,
+        headers: &Headers<'_>,
+        more: bool,
+        wake: &mut Vec<Waiter>,
+    ) -> PyResult<()> {
+        let Some(exchange) = state.current(self.id) else {
+            return Ok(());
+        };
+        let collect = |name: &[u8], value: &[u8]| {
+            exchange.trailers.push((name.to_vec(), value.to_vec()));
+            Ok::<_, Misuse>(())
+        };
+        headers.each(collect).map_err(misuse)?;
+        if more {
+            return Ok(());
+        }
+        let fields = std::mem::take(&mut exchange.trailers);
+        if let Some(mut trailers) = state.reactor.trailers(self.id).map_err(misuse)? {
+            for (name, value) in &fields {
+                trailers.field(name, value).map_err(misuse)?;
+            }
+            trailers.finish().map_err(misuse)?;
+        }
+        state.reactor.end(self.id);
+        if let Some(exchange) = state.current(self.id) {
+            exchange.phase = Phase::Complete;
+        }
+        progress(state.current(self.id), Flow::Ready, false, wake);
+        Ok(())
+    }
+
+    /// Registers a future of the event loop, to be resolved when there may be something new.
+    ///
+    /// # Errors
+    /// If the loop is closed.
+    pub fn waiter<'py>(&self, py: Python<'py>, sending: bool) -> PyResult<Bound<'py, PyAny>> {
+        let future = self.link.event_loop.create_future.bind(py).call0()?;
+        let mut state = self.link.lock();
+        if let Some(exchange) = state.current(self.id) {
+            exchange.waiters.push(Waiter {
+                future: future.clone().unbind(),
+                sends: sending,
+            });
+        }
+        Ok(future)
+    }
+
+    /// Forgets a future that nobody waits on any more.
+    pub fn forget(&self, future: &Py<PyAny>) {
+        let mut state = self.link.lock();
+        let found = state.current(self.id).and_then(|exchange| {
+            let index = exchange
+                .waiters
+                .iter()
+                .position(|waiter| waiter.future.is(future))?;
+            Some(exchange.waiters.swap_remove(index))
+        });
+        drop(state);
+        drop(found);
+    }
+
+    /// Whether a sender that had to wait may go on.
+    pub fn may_send(&self) -> bool {
+        let mut state = self.link.lock();
+        match state.current(self.id) {
+            Some(_) => !state.reactor.is_full(self.id),
+            None => true,
+        }
+    }
+}
+
+/// Takes what the application is to get next.
+fn take<'py>(py: Python<'py>, exchange: &mut Exchange) -> Taken<'py> {
+    if exchange.phase == Phase::Complete {
+        return Taken::Disconnect;
+    }
+    if let Some(body) = exchange.body.take(py) {
+        let more = !(exchange.body.over && exchange.body.is_empty());
+        exchange.body.end_told = !more;
+        return Taken::Body { body, more };
+    }
+    if exchange.body.over && !exchange.body.end_told {
+        exchange.body.end_told = true;
+        return Taken::Body {
+            body: empty(py),
+            more: false,
+        };
+    }
+    if exchange.gone {
+        Taken::Disconnect
+    } else {
+        Taken::Nothing
+    }
+}
+
+/// Notes how far the response has come.
+fn progress(
+    exchange: Option<&mut Exchange>,
+    flow: Flow,
+    more: bool,
+    wake: &mut Vec<Waiter>,
+) -> Sent {
+    let Some(exchange) = exchange else {
+        return Sent::Done;
+    };
+    if !more && exchange.phase == Phase::Body {
+        exchange.phase = Phase::Complete;
+    }
+    if exchange.phase == Phase::Complete {
+        // Those who wait for the client to leave hear that the exchange is over.
+        wake.append(&mut exchange.take_waiters(false));
+    }
+    if flow == Flow::Blocked {
+        Sent::Full
+    } else {
+        Sent::Done
+    }
+}
+
+fn check_order(phase: Phase, message: &Message<'_>) -> PyResult<()> {
+    let name = message.name();
+    let wrong = match (phase, message) {
+        (_, Message::Debug)
+        | (Phase::Start, Message::Start { .. } | Message::EarlyHint { .. })
+        | (Phase::Body | Phase::Trailers, Message::Body { .. } | Message::File { .. })
+        | (Phase::Trailers, Message::Trailers { .. }) => return Ok(()),
+        (Phase::Start, _) => {
+            format!("Expected ASGI message 'http.response.start', but got '{name}'.")
+        }
+        (Phase::Body | Phase::Trailers, _) => {
+            format!("Expected ASGI message 'http.response.body', but got '{name}'.")
+        }
+        (Phase::Complete, _) => {
+            format!("Unexpected ASGI message '{name}' sent, after response already completed.")
+        }
+    };
+    Err(PyRuntimeError::new_err(wrong))
+}
+
+fn misuse(error: Misuse) -> PyErr {
+    PyRuntimeError::new_err(error.to_string())
+}

@@ -1,0 +1,279 @@
+//! The one file of this crate that is not safe Rust.
+//!
+//! It holds what `PyO3` has no safe or no fast form for, and nothing else: the type of the callables
+//! that an application gets as `receive` and `send` (vectorcall: no argument tuple for a call), one
+//! step of a foreign coroutine (`PyIter_Send`), a `bytes` object whose contents the engine may read
+//! without the interpreter, and duplicates of descriptors that Python owns.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::io;
+use std::marker::PhantomData;
+use std::mem::offset_of;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::raw::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyType};
+
+/// A `bytes` object on its way to a socket.
+pub struct Payload {
+    /// Keeps `start` alive.
+    _owner: Py<PyBytes>,
+    start: *const u8,
+    length: usize,
+}
+
+// SAFETY: `start` points into an immutable `bytes` object that `_owner` keeps alive; reading it
+// needs no interpreter. `_owner` itself is Send.
+unsafe impl Send for Payload {}
+// SAFETY: shared access only reads those immutable bytes.
+unsafe impl Sync for Payload {}
+
+impl Payload {
+    pub fn new(bytes: &Bound<'_, PyBytes>) -> Self {
+        let contents = bytes.as_bytes();
+        Self {
+            start: contents.as_ptr(),
+            length: contents.len(),
+            _owner: bytes.clone().unbind(),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: start and length are those of the bytes object's contents, which do not move or
+        // change while `_owner` lives, and the result borrows from self.
+        unsafe { std::slice::from_raw_parts(self.start, self.length) }
+    }
+}
+
+/// What one step of a coroutine came to.
+pub enum Step {
+    /// It waits, and this is what for.
+    Yielded(Py<PyAny>),
+    /// It returned.
+    Returned(Py<PyAny>),
+}
+
+/// Resumes a coroutine with `value`.
+///
+/// # Errors
+/// Whatever the coroutine raises.
+pub fn resume(coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
+    let py = coroutine.py();
+    let mut result: *mut ffi::PyObject = ptr::null_mut();
+    // SAFETY: both arguments are live objects, `result` is a valid place, and we are attached.
+    let status = unsafe { ffi::PyIter_Send(coroutine.as_ptr(), value.as_ptr(), &raw mut result) };
+    match status {
+        // SAFETY: for NEXT and RETURN the call stores a new reference, which is passed on here.
+        ffi::PySendResult::PYGEN_NEXT => Ok(Step::Yielded(
+            unsafe { Bound::from_owned_ptr(py, result) }.unbind(),
+        )),
+        // SAFETY: as above.
+        ffi::PySendResult::PYGEN_RETURN => Ok(Step::Returned(
+            unsafe { Bound::from_owned_ptr(py, result) }.unbind(),
+        )),
+        ffi::PySendResult::PYGEN_ERROR => Err(PyErr::fetch(py)),
+    }
+}
+
+/// A descriptor of our own for what `fd` refers to.
+///
+/// # Errors
+/// If `fd` is not open.
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the descriptor is not -1 and borrowed only for the call, which fails if it is closed.
+    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
+}
+
+/// The arguments of a call, borrowed for its time.
+#[derive(Clone, Copy)]
+pub struct Arguments<'a, 'py> {
+    first: *const *mut ffi::PyObject,
+    count: usize,
+    py: Python<'py>,
+    borrow: PhantomData<&'a ()>,
+}
+
+impl<'py> Arguments<'_, 'py> {
+    /// # Panics
+    /// If there are not so many: [`Call::ARGUMENTS`] says how many there are.
+    pub fn get(&self, index: usize) -> Bound<'py, PyAny> {
+        assert!(index < self.count, "the call has {} arguments", self.count);
+        // SAFETY: the vector holds `count` references that live for the time of the call.
+        unsafe { Bound::from_borrowed_ptr(self.py, *self.first.add(index)) }
+    }
+}
+
+/// What an instance of a [`CallableType`] does when it is called.
+pub trait Call: Sized + Send + 'static {
+    /// The type's dotted name.
+    const NAME: &'static CStr;
+    /// How many arguments it takes; whether by position or by keyword is the caller's business.
+    const ARGUMENTS: usize;
+
+    /// # Errors
+    /// What the caller is to see raised.
+    fn call<'py>(&self, py: Python<'py>, arguments: Arguments<'_, 'py>) -> PyResult<Py<PyAny>>;
+}
+
+#[repr(C)]
+struct Callable<T> {
+    base: ffi::PyObject,
+    vectorcall: ffi::vectorcallfunc,
+    state: T,
+}
+
+/// A type whose instances are called with at most one argument.
+pub struct CallableType<T: Call> {
+    object: Py<PyType>,
+    state: PhantomData<fn(T)>,
+}
+
+impl<T: Call> CallableType<T> {
+    /// # Errors
+    /// If Python refuses (out of memory).
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        reason = "the size of a small struct, a place in it, and flags of 32 bits"
+    )]
+    pub fn new(py: Python<'_>) -> PyResult<Self> {
+        let mut members = [
+            ffi::PyMemberDef {
+                name: c"__vectorcalloffset__".as_ptr(),
+                type_code: ffi::Py_T_PYSSIZET,
+                offset: offset_of!(Callable<T>, vectorcall) as ffi::Py_ssize_t,
+                flags: ffi::Py_READONLY,
+                doc: ptr::null(),
+            },
+            ffi::PyMemberDef {
+                name: ptr::null(),
+                type_code: 0,
+                offset: 0,
+                flags: 0,
+                doc: ptr::null(),
+            },
+        ];
+        let mut slots = [
+            ffi::PyType_Slot {
+                slot: ffi::Py_tp_dealloc,
+                pfunc: dealloc::<T> as *mut c_void,
+            },
+            ffi::PyType_Slot {
+                slot: ffi::Py_tp_call,
+                pfunc: ffi::PyVectorcall_Call as *mut c_void,
+            },
+            ffi::PyType_Slot {
+                slot: ffi::Py_tp_members,
+                pfunc: members.as_mut_ptr().cast(),
+            },
+            ffi::PyType_Slot {
+                slot: 0,
+                pfunc: ptr::null_mut(),
+            },
+        ];
+        let mut spec = ffi::PyType_Spec {
+            name: T::NAME.as_ptr(),
+            basicsize: size_of::<Callable<T>>() as i32,
+            itemsize: 0,
+            flags: (ffi::Py_TPFLAGS_DEFAULT | HAVE_VECTORCALL) as u32,
+            slots: slots.as_mut_ptr(),
+        };
+        // SAFETY: the specification describes `Callable<T>` and lives through the call; Python
+        // copies the members, and the name is static.
+        let made =
+            unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&raw mut spec)) }?;
+        Ok(Self {
+            object: made.cast_into::<PyType>()?.unbind(),
+            state: PhantomData,
+        })
+    }
+
+    pub fn object(&self) -> &Py<PyType> {
+        &self.object
+    }
+
+    /// # Errors
+    /// If Python is out of memory.
+    pub fn instance<'py>(&self, py: Python<'py>, state: T) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: the type's instances are `Callable<T>`s and not tracked by the collector: memory of
+        // that size gets its head (and its reference to the heap type) from PyObject_Init, and both
+        // fields are written before anybody sees the object.
+        unsafe {
+            let memory = ffi::PyObject_Malloc(size_of::<Callable<T>>()).cast::<ffi::PyObject>();
+            if memory.is_null() {
+                return Err(PyMemoryError::new_err(()));
+            }
+            let object = ffi::PyObject_Init(memory, self.object.as_ptr().cast());
+            let callable = object.cast::<Callable<T>>();
+            (&raw mut (*callable).vectorcall).write(vectorcall::<T>);
+            (&raw mut (*callable).state).write(state);
+            Ok(Bound::from_owned_ptr(py, object))
+        }
+    }
+}
+
+/// `Py_TPFLAGS_HAVE_VECTORCALL`.
+const HAVE_VECTORCALL: std::os::raw::c_ulong = 1 << 11;
+
+unsafe extern "C" fn dealloc<T>(object: *mut ffi::PyObject) {
+    // SAFETY: Python calls this once, with an instance that `instance` made; its state is dropped
+    // while attached, then the memory and the instance's reference to its heap type are given back.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        ptr::drop_in_place(&raw mut (*object.cast::<Callable<T>>()).state);
+        ffi::PyObject_Free(object.cast());
+        ffi::Py_DECREF(kind.cast());
+    }
+}
+
+unsafe extern "C" fn vectorcall<T: Call>(
+    callable: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: usize,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: Python calls this, so this thread is attached.
+    let py = unsafe { Python::assume_attached() };
+    let call = || {
+        // The topmost bit is a flag of the protocol. A keyword counts like a position.
+        let mut given = count & !(1 << (usize::BITS - 1));
+        if !keywords.is_null() {
+            // SAFETY: if there, it is a tuple.
+            given += unsafe { ffi::PyTuple_GET_SIZE(keywords) }.unsigned_abs();
+        }
+        if given != T::ARGUMENTS {
+            let text = format!("takes {} arguments, and {given} were given", T::ARGUMENTS);
+            return Err(PyTypeError::new_err(text));
+        }
+        let arguments = Arguments {
+            first: arguments,
+            count: given,
+            py,
+            borrow: PhantomData,
+        };
+        // SAFETY: only instances of `CallableType<T>` carry this function.
+        let state = unsafe { &(*callable.cast::<Callable<T>>()).state };
+        state.call(py, arguments)
+    };
+    let result = catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(PyRuntimeError::new_err("internal error of the server")));
+    match result {
+        Ok(object) => object.into_ptr(),
+        Err(error) => {
+            error.restore(py);
+            ptr::null_mut()
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The Python module `ferricorn._native`.
+//!
+//! The binding floor: the only Rust that knows Python. It calls the event loop and the application
+//! and never imports the package above it. Rooms, each using only those before it: `ffi`, `names`,
+//! `scope`, `message`, `link`, `exchange`, `awaitable`, `http`, `eager`, `task`, `serve`, `turn`, `feed`, `server`.
+
+mod awaitable;
+mod eager;
+mod exchange;
+mod feed;
+mod ffi;
+mod http;
+mod link;
+mod message;
+mod names;
+mod scope;
+mod serve;
+mod server;
+mod task;
+mod turn;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use crate::turn::Server;
+}

@@ -1,0 +1,344 @@
+//! How an exchange reaches its connection, whoever drives it.
+//!
+//! A [`Link`] is shared by everything that belongs to one server: the engine and the state of each
+//! connection's exchange behind one lock, and the handles of the event loop. No Python code runs
+//! while the lock is held; so nothing that may run some, or collect garbage, or drop an object of
+//! an application, is done under it: values are taken out first.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use ferricorn_engine::{ExchangeId, Reactor, SessionId};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::ffi::Payload;
+use crate::names::Names;
+use crate::scope::Ends;
+
+pub struct Link {
+    state: Mutex<State>,
+    /// Marks the event loop's thread.
+    home: AtomicUsize,
+    pub names: Names,
+    pub event_loop: EventLoop,
+    pub access_log: Option<Py<PyAny>>,
+    pub error_log: Py<PyAny>,
+}
+
+/// The event loop's methods that requests use.
+pub struct EventLoop {
+    pub object: Py<PyAny>,
+    pub call_soon: Py<PyAny>,
+    pub call_later: Py<PyAny>,
+    pub create_future: Py<PyAny>,
+    pub continuation: OnceLock<Continuation>,
+}
+
+/// What the loop calls to go on with what is unfinished.
+pub struct Continuation {
+    /// The server's method.
+    pub method: Py<PyAny>,
+    /// Keywords of the call: the context that every request starts from, whoever asks for the call.
+    pub context: Py<PyDict>,
+}
+
+pub struct State {
+    pub reactor: Reactor<Payload>,
+    pub slots: Vec<Slot>,
+    pub tasks: Tasks,
+    /// The continuation is on the loop's list already.
+    pub scheduled: bool,
+}
+
+/// A connection, as far as exchanges need it. Indexed by the session's slot.
+#[derive(Default)]
+pub struct Slot {
+    pub generation: u32,
+    pub ends: Option<Ends>,
+    pub exchange: Exchange,
+    /// The asyncio transport of a connection that the loop drives.
+    pub transport: Option<Py<PyAny>>,
+}
+
+/// One request and its response.
+#[derive(Default)]
+pub struct Exchange {
+    pub number: u32,
+    pub phase: Phase,
+    /// The scope, kept for the access log until the response starts.
+    pub scope: Option<Py<PyDict>>,
+    pub body: Body,
+    /// The application has called `receive`.
+    pub asked: bool,
+    /// The client has left.
+    pub gone: bool,
+    /// Futures of `receive` and `send` calls that wait.
+    pub waiters: Vec<Waiter>,
+    pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Somebody who waits for an exchange to change.
+pub struct Waiter {
+    pub future: Py<PyAny>,
+    /// Waits for room to send; else for something to receive.
+    pub sends: bool,
+}
+
+/// What the response expects next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    #[default]
+    Start,
+    Body,
+    Trailers,
+    Complete,
+}
+
+/// Request body bytes that the application has not taken.
+#[derive(Default)]
+pub struct Body {
+    /// What came first, as the application gets it; then `rest`, which keeps a body that trickles
+    /// in from costing an object for each byte.
+    first: Option<Py<PyBytes>>,
+    rest: Vec<u8>,
+    /// The last byte has arrived.
+    pub over: bool,
+    /// The application has been told so.
+    pub end_told: bool,
+}
+
+/// Whether an id still means something.
+pub enum Found<'a> {
+    Current(&'a mut Exchange),
+    /// The exchange is complete and the connection has gone on.
+    Past,
+    /// The connection is gone.
+    Gone,
+}
+
+impl Link {
+    pub fn new(
+        reactor: Reactor<Payload>,
+        names: Names,
+        event_loop: EventLoop,
+        access_log: Option<Py<PyAny>>,
+        error_log: Py<PyAny>,
+    ) -> Self {
+        let state = State {
+            reactor,
+            slots: Vec::new(),
+            tasks: Tasks::default(),
+            scheduled: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            home: AtomicUsize::new(thread_mark()),
+            names,
+            event_loop,
+            access_log,
+            error_log,
+        }
+    }
+
+    /// The state, for a moment in which no Python code runs.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Declares this thread to be the event loop's.
+    pub fn settle_here(&self) {
+        self.home.store(thread_mark(), Ordering::Relaxed);
+    }
+
+    pub fn is_home(&self) -> bool {
+        self.home.load(Ordering::Relaxed) == thread_mark()
+    }
+
+    /// Has the loop come back to flush and continue, once for however many ask.
+    ///
+    /// # Errors
+    /// If the loop is closed.
+    pub fn schedule(&self, py: Python<'_>) -> PyResult<()> {
+        if std::mem::replace(&mut self.lock().scheduled, true) {
+            return Ok(());
+        }
+        match self.event_loop.continuation.get() {
+            Some(Continuation { method, context }) => {
+                let call_soon = self.event_loop.call_soon.bind(py);
+                call_soon.call((method,), Some(context.bind(py))).map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Lets those who wait look again.
+    pub fn wake(&self, py: Python<'_>, waiters: Vec<Waiter>) {
+        for waiter in waiters {
+            let future = waiter.future.bind(py);
+            let done = future
+                .call_method0(&self.names.done)
+                .and_then(|done| done.is_truthy());
+            // A future that was cancelled has nobody waiting any more.
+            if matches!(done, Ok(false)) {
+                let _ = future.call_method1(&self.names.set_result, (py.None(),));
+            }
+        }
+    }
+
+    /// Writes to the error log.
+    pub fn report(&self, py: Python<'_>, level: i32, text: &str, error: Option<&PyErr>) {
+        // With its traceback, which the bare value may lack.
+        let error = error.map(|error| error.clone_ref(py).into_value(py));
+        if let Err(error) = self.error_log.bind(py).call1((level, text, error)) {
+            error.write_unraisable(py, None);
+        }
+    }
+}
+
+impl EventLoop {
+    /// # Errors
+    /// If `object` is no event loop.
+    pub fn new(object: Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self {
+            call_soon: object.getattr("call_soon")?.unbind(),
+            call_later: object.getattr("call_later")?.unbind(),
+            create_future: object.getattr("create_future")?.unbind(),
+            continuation: OnceLock::new(),
+            object: object.unbind(),
+        })
+    }
+}
+
+impl State {
+    pub fn find(&mut self, id: ExchangeId) -> Found<'_> {
+        match self.slots.get_mut(id.session.slot as usize) {
+            Some(slot) if slot.generation == id.session.generation => {
+                if slot.exchange.number == id.number {
+                    Found::Current(&mut slot.exchange)
+                } else {
+                    Found::Past
+                }
+            }
+            _ => Found::Gone,
+        }
+    }
+
+    /// The exchange, if the application can still act on it.
+    pub fn current(&mut self, id: ExchangeId) -> Option<&mut Exchange> {
+        match self.find(id) {
+            Found::Current(exchange) => Some(exchange),
+            Found::Past | Found::Gone => None,
+        }
+    }
+
+    /// The slot of a session, emptied if another generation left it. What it held is returned, to
+    /// be dropped without the lock.
+    pub fn claim(&mut self, id: SessionId) -> (&mut Slot, Option<Slot>) {
+        let index = id.slot as usize;
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, Slot::default);
+        }
+        let slot = &mut self.slots[index];
+        let mut left = None;
+        if slot.generation != id.generation {
+            let fresh = Slot {
+                generation: id.generation,
+                ..Slot::default()
+            };
+            left = Some(std::mem::replace(slot, fresh));
+        }
+        (slot, left)
+    }
+}
+
+impl Exchange {
+    /// Takes those who wait to receive, or those who wait to send.
+    pub fn take_waiters(&mut self, sends: bool) -> Vec<Waiter> {
+        if self.waiters.is_empty() {
+            return Vec::new();
+        }
+        let (taken, left) = std::mem::take(&mut self.waiters)
+            .into_iter()
+            .partition(|waiter| waiter.sends == sends);
+        self.waiters = left;
+        taken
+    }
+}
+
+impl Body {
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none() && self.rest.is_empty()
+    }
+
+    pub fn push(&mut self, py: Python<'_>, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        if self.is_empty() {
+            // Not tracked by the collector: making it runs no Python code.
+            self.first = Some(PyBytes::new(py, data).unbind());
+        } else {
+            self.rest.extend_from_slice(data);
+        }
+    }
+
+    pub fn take<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        if let Some(first) = self.first.take() {
+            return Some(first.into_bound(py));
+        }
+        if self.rest.is_empty() {
+            return None;
+        }
+        Some(PyBytes::new(py, &std::mem::take(&mut self.rest)))
+    }
+}
+
+/// The tasks that run: a loop by itself keeps only weak references.
+#[derive(Default)]
+pub struct Tasks {
+    places: Vec<Option<Py<PyAny>>>,
+    free: VecDeque<usize>,
+    running: usize,
+}
+
+impl Tasks {
+    /// A place for a task to be.
+    pub fn reserve(&mut self) -> usize {
+        self.running += 1;
+        self.free.pop_back().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        })
+    }
+
+    pub fn set(&mut self, place: usize, task: Py<PyAny>) {
+        self.places[place] = Some(task);
+    }
+
+    /// Ends the task's time here; the caller drops it without the lock.
+    pub fn release(&mut self, place: usize) -> Option<Py<PyAny>> {
+        self.running -= 1;
+        self.free.push_back(place);
+        self.places[place].take()
+    }
+
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    pub fn all(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        self.places
+            .iter()
+            .flatten()
+            .map(|task| task.clone_ref(py))
+            .collect()
+    }
+}
+
+/// A number that differs between threads which are alive at the same time.
+fn thread_mark() -> usize {
+    thread_local!(static MARK: u8 = const { 0 });
+    MARK.with(|mark| std::ptr::from_ref(mark).addr())
+}

@@ -1,0 +1,274 @@
+//! The dictionaries that an application sends, as values.
+//!
+//! Reading a message runs no code of the application's: keys are strings, header lines are brought
+//! to a list of tuples of `bytes` first. So the engine can take them while it is locked.
+
+use std::fs::File;
+use std::io::Seek;
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
+
+use crate::ffi;
+use crate::names::{Names, empty};
+
+pub enum Message<'py> {
+    Start {
+        status: u16,
+        headers: Headers<'py>,
+        trailers: bool,
+    },
+    Body {
+        body: Bound<'py, PyBytes>,
+        more: bool,
+    },
+    File {
+        file: File,
+        offset: u64,
+        length: u64,
+        more: bool,
+    },
+    EarlyHint {
+        links: Vec<Bound<'py, PyBytes>>,
+    },
+    Trailers {
+        headers: Headers<'py>,
+        more: bool,
+    },
+    /// Something for test clients, which no peer is to see.
+    Debug,
+}
+
+/// Header lines: every item is a tuple of two `bytes`.
+pub struct Headers<'py>(Option<Bound<'py, PyList>>);
+
+impl<'py> Message<'py> {
+    /// # Errors
+    /// `TypeError` and `ValueError` for a message that is not formed as ASGI says, `RuntimeError`
+    /// for a type of message that is none of a response's, `OSError` for a file that does not open.
+    pub fn read(message: &Bound<'py, PyAny>, names: &Names) -> PyResult<Self> {
+        let py = message.py();
+        let message = message.cast::<PyDict>().map_err(|_| {
+            PyTypeError::new_err(format!("an ASGI message must be a dict, not {message:?}"))
+        })?;
+        let Some(kind) = message.get_item(&names.type_)? else {
+            return Err(PyValueError::new_err(
+                "an ASGI message must have a \"type\"",
+            ));
+        };
+        let kind = kind
+            .cast_into::<PyString>()
+            .map_err(|_| PyTypeError::new_err("a message's \"type\" is a str"))?;
+        match Kind::of(&kind)? {
+            Kind::Body => {
+                let body = match message.get_item(&names.body)? {
+                    Some(body) => bytes(body)?,
+                    None => empty(py),
+                };
+                Ok(Self::Body {
+                    body,
+                    more: flag(message, &names.more_body)?,
+                })
+            }
+            Kind::Start => {
+                let status = message
+                    .get_item(&names.status)?
+                    .and_then(|status| status.extract::<u16>().ok());
+                let Some(status) = status else {
+                    return Err(PyTypeError::new_err(
+                        "a response's \"status\" is an int from 200 to 599",
+                    ));
+                };
+                let headers = Headers::read(message.get_item(&names.headers)?)?;
+                Ok(Self::Start {
+                    status,
+                    headers,
+                    trailers: flag(message, &names.trailers)?,
+                })
+            }
+            Kind::PathSend => {
+                let path = required(message, &names.path)?.extract::<std::path::PathBuf>()?;
+                let file = File::open(path)?;
+                let length = file.metadata()?.len();
+                Ok(Self::File {
+                    file,
+                    offset: 0,
+                    length,
+                    more: false,
+                })
+            }
+            Kind::ZeroCopySend => zero_copy(message, names),
+            Kind::EarlyHint => {
+                let links = required(message, &names.links)?.try_iter()?;
+                Ok(Self::EarlyHint {
+                    links: links.map(|link| bytes(link?)).collect::<PyResult<_>>()?,
+                })
+            }
+            Kind::Trailers => {
+                let headers = Headers::read(message.get_item(&names.headers)?)?;
+                Ok(Self::Trailers {
+                    headers,
+                    more: flag(message, &names.more_trailers)?,
+                })
+            }
+            Kind::Debug => Ok(Self::Debug),
+        }
+    }
+
+    /// The type's name, for messages about its order.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "http.response.start",
+            Self::Body { .. } => "http.response.body",
+            Self::File { .. } => "http.response.pathsend",
+            Self::EarlyHint { .. } => "http.response.early_hint",
+            Self::Trailers { .. } => "http.response.trailers",
+            Self::Debug => "http.response.debug",
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Start,
+    Body,
+    PathSend,
+    ZeroCopySend,
+    EarlyHint,
+    Trailers,
+    Debug,
+}
+
+impl Kind {
+    fn of(name: &Bound<'_, PyString>) -> PyResult<Self> {
+        match name.to_str()? {
+            "http.response.body" => Ok(Self::Body),
+            "http.response.start" => Ok(Self::Start),
+            "http.response.pathsend" => Ok(Self::PathSend),
+            "http.response.zerocopysend" => Ok(Self::ZeroCopySend),
+            "http.response.early_hint" => Ok(Self::EarlyHint),
+            "http.response.trailers" => Ok(Self::Trailers),
+            "http.response.debug" => Ok(Self::Debug),
+            other => Err(PyRuntimeError::new_err(format!(
+                "Unexpected ASGI message '{other}'."
+            ))),
+        }
+    }
+}
+
+fn zero_copy<'py>(message: &Bound<'py, PyDict>, names: &Names) -> PyResult<Message<'py>> {
+    let number = |key: &Py<PyString>| -> PyResult<Option<u64>> {
+        message
+            .get_item(key)?
+            .filter(|value| !value.is_none())
+            .map(|value| value.extract())
+            .transpose()
+    };
+    let descriptor = required(message, &names.file)?
+        .call_method0("fileno")?
+        .extract::<i32>()?;
+    let mut file = File::from(ffi::duplicate(descriptor)?);
+    let offset = match number(&names.offset)? {
+        Some(offset) => offset,
+        None => file.stream_position()?,
+    };
+    let length = match number(&names.count)? {
+        Some(count) => count,
+        None => file.metadata()?.len().saturating_sub(offset),
+    };
+    Ok(Message::File {
+        file,
+        offset,
+        length,
+        more: flag(message, &names.more_body)?,
+    })
+}
+
+fn required<'py>(message: &Bound<'py, PyDict>, key: &Py<PyString>) -> PyResult<Bound<'py, PyAny>> {
+    message
+        .get_item(key)?
+        .ok_or_else(|| PyValueError::new_err(format!("the message lacks \"{key}\"")))
+}
+
+fn flag(message: &Bound<'_, PyDict>, key: &Py<PyString>) -> PyResult<bool> {
+    message
+        .get_item(key)?
+        .map_or(Ok(false), |value| value.is_truthy())
+}
+
+/// Bytes of any kind as a `bytes` object, copied only if they may change.
+fn bytes(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
+    let value = match value.cast_into_exact::<PyBytes>() {
+        Ok(bytes) => return Ok(bytes),
+        Err(error) => error.into_inner(),
+    };
+    let py = value.py();
+    let convertible = value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyByteArray>()
+        || value.is_instance_of::<PyMemoryView>();
+    if !convertible {
+        let kind = value.get_type().name()?;
+        return Err(PyTypeError::new_err(format!(
+            "a bytes-like object is required, not '{kind}'"
+        )));
+    }
+    Ok(py
+        .get_type::<PyBytes>()
+        .call1((value,))?
+        .cast_into::<PyBytes>()?)
+}
+
+impl<'py> Headers<'py> {
+    fn read(value: Option<Bound<'py, PyAny>>) -> PyResult<Self> {
+        let Some(value) = value.filter(|value| !value.is_none()) else {
+            return Ok(Self(None));
+        };
+        let value = match value.cast_into_exact::<PyList>() {
+            Ok(list) if list.iter().all(|line| is_line(&line)) => return Ok(Self(Some(list))),
+            Ok(list) => list.into_any(),
+            Err(error) => error.into_inner(),
+        };
+        // Some frameworks pass lists of lists, generators or subclasses of bytes.
+        let lines = PyList::empty(value.py());
+        for line in value.try_iter()? {
+            let line = line?.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+            let [name, value] = <[_; 2]>::try_from(line).map_err(|_| {
+                PyValueError::new_err("a header is a pair of bytes: name and value")
+            })?;
+            lines.append((bytes(name)?, bytes(value)?))?;
+        }
+        Ok(Self(Some(lines)))
+    }
+
+    /// Gives each line to `take` until that fails. Runs no Python code.
+    ///
+    /// # Errors
+    /// What `take` returns.
+    pub fn each<E>(&self, mut take: impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<(), E> {
+        let Some(list) = &self.0 else { return Ok(()) };
+        for line in list.iter() {
+            if let Ok(line) = line.cast_exact::<PyTuple>()
+                && let (Ok(name), Ok(value)) =
+                    (line.get_borrowed_item(0), line.get_borrowed_item(1))
+                && let (Ok(name), Ok(value)) =
+                    (name.cast_exact::<PyBytes>(), value.cast_exact::<PyBytes>())
+            {
+                take(name.as_bytes(), value.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_line(line: &Bound<'_, PyAny>) -> bool {
+    line.cast_exact::<PyTuple>().is_ok_and(|pair| {
+        pair.len() == 2
+            && pair
+                .get_borrowed_item(0)
+                .is_ok_and(|name| name.is_exact_instance_of::<PyBytes>())
+            && pair
+                .get_borrowed_item(1)
+                .is_ok_and(|value| value.is_exact_instance_of::<PyBytes>())
+    })
+}

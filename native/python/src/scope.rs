@@ -1,0 +1,279 @@
+//! A request head as an ASGI scope.
+//!
+//! Everything that is the same for each request stands in a template, which is copied. What differs
+//! is made once and kept where clients repeat it: header lines in a bounded memo (a browser and a
+//! proxy send the same ones with each request), addresses for each connection.
+
+use std::hash::BuildHasher;
+
+use ferricorn_engine::Address;
+use ferricorn_proto::{Field, RequestHead, Version};
+use foldhash::fast::RandomState;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use crate::names::{Methods, Names, empty};
+
+/// What the floor above says of all scopes.
+pub struct Outline<'py> {
+    pub state: Bound<'py, PyDict>,
+    pub root_path: String,
+    pub asgi_version: String,
+}
+
+pub struct Scopes {
+    template: Py<PyDict>,
+    asgi: Py<PyDict>,
+    extensions: Py<PyDict>,
+    state: Py<PyDict>,
+    root_path: Vec<u8>,
+    methods: Methods,
+    memo: Memo,
+}
+
+/// Both ends of a connection as scopes show them.
+pub struct Ends {
+    pub client: Py<PyAny>,
+    pub server: Py<PyAny>,
+}
+
+impl Scopes {
+    pub fn new(py: Python<'_>, names: &Names, outline: Outline<'_>) -> PyResult<Self> {
+        let asgi = PyDict::new(py);
+        asgi.set_item(&names.version, outline.asgi_version)?;
+        asgi.set_item(&names.spec_version, "2.3")?;
+        let extensions = PyDict::new(py);
+        // Not `http.response.debug`: that is for test clients, and applications work for it.
+        let offered = [
+            &names.pathsend,
+            &names.zerocopysend,
+            &names.response_trailers,
+            &names.early_hint,
+        ];
+        for extension in offered {
+            extensions.set_item(extension, PyDict::new(py))?;
+        }
+        let template = PyDict::new(py);
+        template.set_item(&names.type_, &names.http)?;
+        template.set_item(&names.asgi, py.None())?;
+        template.set_item(&names.http_version, &names.http_11)?;
+        template.set_item(&names.server, py.None())?;
+        template.set_item(&names.client, py.None())?;
+        template.set_item(&names.scheme, &names.http)?;
+        template.set_item(&names.method, "GET")?;
+        template.set_item(&names.root_path, &outline.root_path)?;
+        template.set_item(&names.path, py.None())?;
+        template.set_item(&names.raw_path, py.None())?;
+        template.set_item(&names.query_string, empty(py))?;
+        template.set_item(&names.headers, py.None())?;
+        template.set_item(&names.state, py.None())?;
+        template.set_item(&names.extensions, py.None())?;
+        Ok(Self {
+            template: template.unbind(),
+            asgi: asgi.unbind(),
+            extensions: extensions.unbind(),
+            state: outline.state.unbind(),
+            root_path: outline.root_path.into_bytes(),
+            methods: Methods::new(py),
+            memo: Memo::new(),
+        })
+    }
+
+    /// The scope of one request. `input` is what the spans of `head` and `fields` count in.
+    pub fn make<'py>(
+        &mut self,
+        py: Python<'py>,
+        names: &Names,
+        ends: &Ends,
+        head: &RequestHead,
+        fields: &[Field],
+        input: &[u8],
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let scope = self.template.bind(py).copy()?;
+        scope.set_item(&names.asgi, self.asgi.bind(py).copy()?)?;
+        if head.version == Version::Http10 {
+            scope.set_item(&names.http_version, &names.http_10)?;
+        }
+        scope.set_item(&names.client, &ends.client)?;
+        scope.set_item(&names.server, &ends.server)?;
+        let method = head.method.of(input);
+        if method != b"GET" {
+            scope.set_item(&names.method, self.methods.get(py, method))?;
+        }
+        let target = head.path.of(input);
+        if self.root_path.is_empty() {
+            scope.set_item(&names.path, decoded_path(py, target))?;
+            scope.set_item(&names.raw_path, PyBytes::new(py, target))?;
+        } else {
+            let target = [self.root_path.as_slice(), target].concat();
+            scope.set_item(&names.path, decoded_path(py, &target))?;
+            scope.set_item(&names.raw_path, PyBytes::new(py, &target))?;
+        }
+        let query = head.query.of(input);
+        if !query.is_empty() {
+            scope.set_item(&names.query_string, PyBytes::new(py, query))?;
+        }
+        let mut failed = None;
+        let headers = PyList::new(
+            py,
+            fields.iter().map(|field| {
+                let line = self
+                    .memo
+                    .line(py, field.name.of(input), field.value.of(input));
+                line.map_err(|error| failed = Some(error)).ok()
+            }),
+        )?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        scope.set_item(&names.headers, headers)?;
+        scope.set_item(&names.state, self.state.bind(py).copy()?)?;
+        scope.set_item(&names.extensions, self.extensions.bind(py).copy()?)?;
+        Ok(scope)
+    }
+}
+
+/// A path as text: percent-encoding undone once, bytes that are not UTF-8 replaced. Dot segments
+/// and empty segments stay: what they mean is the application's to say.
+fn decoded_path<'py>(py: Python<'py>, path: &[u8]) -> Bound<'py, PyString> {
+    if !path.contains(&b'%') {
+        // A parsed target is ASCII.
+        return PyString::new(py, str::from_utf8(path).unwrap_or_default());
+    }
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [first, tail @ ..] = rest {
+        let escaped = match (first, tail) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        match escaped {
+            Some((high, low)) => {
+                decoded.push(high << 4 | low);
+                rest = &tail[2..];
+            }
+            None => {
+                decoded.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    PyString::new(py, &String::from_utf8_lossy(&decoded))
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+impl Ends {
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self {
+            client: self.client.clone_ref(py),
+            server: self.server.clone_ref(py),
+        }
+    }
+
+    /// The `client` and `server` of scopes: host and port, a Unix socket's path, or `None`.
+    pub fn new(py: Python<'_>, peer: &Address, local: &Address) -> PyResult<Self> {
+        let client = match peer {
+            Address::Inet(address) => (address.ip().to_string(), address.port())
+                .into_pyobject(py)?
+                .into_any(),
+            Address::Unix(_) | Address::Host => py.None().into_bound(py),
+        };
+        let server = match local {
+            Address::Inet(address) => (address.ip().to_string(), address.port())
+                .into_pyobject(py)?
+                .into_any(),
+            Address::Unix(Some(path)) => (path.as_path().as_os_str(), py.None())
+                .into_pyobject(py)?
+                .into_any(),
+            Address::Unix(None) | Address::Host => py.None().into_bound(py),
+        };
+        Ok(Self {
+            client: client.unbind(),
+            server: server.unbind(),
+        })
+    }
+
+    /// The ends of a connection that the event loop made.
+    ///
+    /// # Errors
+    /// If the transport cannot say.
+    pub fn of_transport(transport: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = transport.py();
+        let end = |which: &str| -> PyResult<Py<PyAny>> {
+            let address = transport.call_method1("get_extra_info", (which,))?;
+            // Host and port first, further items for IPv6; a Unix socket's path, maybe empty.
+            if let Ok(tuple) = address.cast::<PyTuple>() {
+                return Ok(tuple.get_slice(0, 2).into_any().unbind());
+            }
+            if which == "sockname" && address.is_truthy()? {
+                return Ok((address, py.None()).into_pyobject(py)?.into_any().unbind());
+            }
+            Ok(py.None())
+        };
+        Ok(Self {
+            client: end("peername")?,
+            server: end("sockname")?,
+        })
+    }
+}
+
+/// Header lines as tuples, kept while clients repeat them.
+///
+/// Direct-mapped and bounded in number and size: a line that is not found replaces what stands in
+/// its place. The hash is keyed at random, so nobody can aim at a place.
+struct Memo {
+    lines: Vec<Option<Line>>,
+    hasher: RandomState,
+}
+
+struct Line {
+    name: Py<PyBytes>,
+    value: Py<PyBytes>,
+    pair: Py<PyTuple>,
+}
+
+/// Places of the memo: some hundred bytes each.
+const PLACES: usize = 512;
+/// A longer value is not kept: cookies and tokens differ from client to client anyway.
+const LONGEST: usize = 256;
+
+impl Memo {
+    fn new() -> Self {
+        Self {
+            lines: (0..PLACES).map(|_| None).collect(),
+            hasher: RandomState::default(),
+        }
+    }
+
+    fn line<'py>(
+        &mut self,
+        py: Python<'py>,
+        name: &[u8],
+        value: &[u8],
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        if name.len() + value.len() > LONGEST {
+            return PyTuple::new(py, [PyBytes::new(py, name), PyBytes::new(py, value)]);
+        }
+        let hash = self.hasher.hash_one((name, value));
+        let place = &mut self.lines[usize::try_from(hash).unwrap_or(0) % PLACES];
+        if let Some(kept) = place
+            && kept.value.as_bytes(py) == value
+            && kept.name.as_bytes(py) == name
+        {
+            return Ok(kept.pair.bind(py).clone());
+        }
+        let (name, value) = (PyBytes::new(py, name), PyBytes::new(py, value));
+        let line = PyTuple::new(py, [&name, &value])?;
+        *place = Some(Line {
+            name: name.unbind(),
+            value: value.unbind(),
+            pair: line.clone().unbind(),
+        });
+        Ok(line)
+    }
+}

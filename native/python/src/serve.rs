@@ -1,0 +1,393 @@
+//! A batch of work, served: scopes are built, applications called, waiting ones woken.
+//!
+//! Nothing is locked while an application's code may run: each piece of work takes the lock for the
+//! moment in which it touches the exchange.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use ferricorn_engine::{Address, Batch, ExchangeId, SessionId, Work};
+use ferricorn_proto::{Fault, Field, RequestHead, Span};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::exchange::Handle;
+use crate::http::Callables;
+use crate::link::{Link, Phase};
+use crate::scope::{Ends, Scopes};
+use crate::task::{self, Run, Tasks};
+
+/// `logging.ERROR`.
+const ERROR: i32 = 40;
+/// `logging.WARNING`.
+const WARNING: i32 = 30;
+/// Refusals that are logged in one second; the rest is counted.
+const LOGGED_REFUSALS: u32 = 20;
+
+/// What serving needs besides the link.
+pub struct Service {
+    pub application: Py<PyAny>,
+    pub scopes: Scopes,
+    pub callables: Callables,
+    pub tasks: Tasks,
+    pub limit_concurrency: Option<usize>,
+    pub refusals: RefusalLog,
+}
+
+impl Service {
+    /// Serves a batch and empties it. Gives the connections that a panic of ours has to end.
+    pub fn serve(&mut self, py: Python<'_>, link: &Arc<Link>, batch: &mut Batch) -> Vec<SessionId> {
+        // Whether the loop has a task factory is asked once for a batch that has requests.
+        let mut factory = None;
+        let mut broken = Vec::new();
+        let mut work = std::mem::take(&mut batch.work);
+        let mut items = work.drain(..).peekable();
+        while let Some(item) = items.next() {
+            let session = item.session();
+            let mut body = Vec::new();
+            if let Work::Request { exchange, .. } = item {
+                // A body that came with the head is there before the application looks.
+                while let Some(&Work::Body {
+                    exchange: same,
+                    data,
+                    end,
+                }) = items.peek()
+                    && same == exchange
+                {
+                    body.push((data, end));
+                    items.next();
+                }
+            }
+            let served = catch_unwind(AssertUnwindSafe(|| match item {
+                Work::Request {
+                    exchange,
+                    base,
+                    head,
+                } => {
+                    let factory =
+                        *factory.get_or_insert_with(|| self.tasks.have_factory(py).unwrap_or(true));
+                    let request = Request {
+                        exchange,
+                        base,
+                        head,
+                        body: &body,
+                        factory,
+                    };
+                    self.request(py, link, &request, batch.fields(), batch.bytes());
+                }
+                Work::Refused {
+                    session,
+                    fault,
+                    peer,
+                } => {
+                    self.refusals
+                        .note(py, link, fault, &origin(py, link, session, &peer));
+                }
+                other => pass_on(py, link, other, batch.bytes()),
+            }));
+            if served.is_err() {
+                link.report(py, ERROR, "Internal error; the connection was cut.", None);
+                broken.push(session);
+            }
+        }
+        drop(items);
+        batch.work = work;
+        batch.clear();
+        broken
+    }
+
+    fn request(
+        &mut self,
+        py: Python<'_>,
+        link: &Arc<Link>,
+        request: &Request<'_>,
+        fields: &[Field],
+        arena: &[u8],
+    ) {
+        if let Err(error) = self.start(py, link, request, fields, arena) {
+            let handle = Handle {
+                link: Arc::clone(link),
+                id: request.exchange,
+            };
+            // There is no task yet that could end as cancelled.
+            let _ = task::failed(py, &handle, None, error);
+        }
+    }
+
+    fn start(
+        &mut self,
+        py: Python<'_>,
+        link: &Arc<Link>,
+        request: &Request<'_>,
+        fields: &[Field],
+        arena: &[u8],
+    ) -> PyResult<()> {
+        let id = request.exchange;
+        let Some((ends, place)) = self.admit(py, link, request, arena) else {
+            return Ok(());
+        };
+        let handle = Handle {
+            link: Arc::clone(link),
+            id,
+        };
+        match self.call(py, &handle, &ends, request, fields, arena) {
+            Ok(coroutine) => {
+                let run = Bound::new(py, Run::new(coroutine.unbind(), handle, place))?;
+                self.tasks.start(py, link, &run, request.factory)
+            }
+            Err(error) => {
+                link.lock().tasks.release(place);
+                Err(error)
+            }
+        }
+    }
+
+    /// Calls the application, which gives its coroutine.
+    fn call<'py>(
+        &mut self,
+        py: Python<'py>,
+        handle: &Handle,
+        ends: &Ends,
+        request: &Request<'_>,
+        fields: &[Field],
+        arena: &[u8],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let names = &handle.link.names;
+        let input = &arena[request.base as usize..];
+        let fields = &fields[request.head.fields.start as usize..request.head.fields.end as usize];
+        let scope = self
+            .scopes
+            .make(py, names, ends, &request.head, fields, input)?;
+        if handle.link.access_log.is_some()
+            && let Some(exchange) = handle.link.lock().current(handle.id)
+        {
+            exchange.scope = Some(scope.clone().unbind());
+        }
+        let (receive, send) = self.callables.pair(py, handle)?;
+        self.application.bind(py).call1((scope, receive, send))
+    }
+
+    /// Enters a request into its connection's slot and gives the connection's ends and a place for
+    /// its task; `None` if the server is too busy for it.
+    fn admit(
+        &self,
+        py: Python<'_>,
+        link: &Link,
+        request: &Request<'_>,
+        arena: &[u8],
+    ) -> Option<(Ends, usize)> {
+        let id = request.exchange;
+        let mut state = link.lock();
+        let busy = self.limit_concurrency.is_some_and(|limit| {
+            state.reactor.connections() >= limit || state.tasks.running() >= limit
+        });
+        if busy {
+            state.reactor.turn_away(id, Fault::Overloaded);
+        }
+        let (slot, left) = state.claim(id.session);
+        let past = std::mem::take(&mut slot.exchange);
+        slot.exchange.number = id.number;
+        slot.exchange.body.over = request.head.body == ferricorn_proto::BodyLength::None;
+        for &(data, end) in request.body {
+            slot.exchange.body.push(py, data.of(arena));
+            slot.exchange.body.over |= end;
+        }
+        if busy {
+            slot.exchange.phase = Phase::Complete;
+        }
+        let ends = slot
+            .ends
+            .as_ref()
+            .filter(|_| !busy)
+            .map(|ends| ends.clone_ref(py));
+        let admitted = ends.map(|ends| (ends, state.tasks.reserve()));
+        drop(state);
+        drop((left, past));
+        if busy {
+            link.report(py, WARNING, "Exceeded concurrency limit.", None);
+        }
+        admitted
+    }
+}
+
+struct Request<'a> {
+    exchange: ExchangeId,
+    base: u32,
+    head: RequestHead,
+    body: &'a [(Span, bool)],
+    factory: bool,
+}
+
+/// Passes on what a request that runs already has to hear.
+fn pass_on(py: Python<'_>, link: &Link, work: Work, arena: &[u8]) {
+    match work {
+        Work::Opened {
+            session,
+            peer,
+            local,
+        } => open(py, link, session, &peer, &local),
+        Work::Body {
+            exchange,
+            data,
+            end,
+        } => body(py, link, exchange, data.of(arena), end),
+        Work::Disconnected { exchange } => disconnect(py, link, exchange),
+        Work::Writable { exchange } => writable(py, link, exchange),
+        Work::Output { session, bytes } => {
+            let bytes = PyBytes::new(py, &bytes);
+            with_transport(py, link, session, |to| to.call_method1("write", (bytes,)));
+        }
+        Work::Reading { session, wanted } => {
+            let method = if wanted {
+                "resume_reading"
+            } else {
+                "pause_reading"
+            };
+            with_transport(py, link, session, |transport| {
+                transport.call_method0(method)
+            });
+        }
+        Work::Closed { session } => close(py, link, session),
+        Work::Request { .. } | Work::Refused { .. } => {}
+    }
+}
+
+fn open(py: Python<'_>, link: &Link, session: SessionId, peer: &Address, local: &Address) {
+    // A host connection has told its ends already.
+    if *peer == Address::Host {
+        return;
+    }
+    match Ends::new(py, peer, local) {
+        Ok(ends) => {
+            let mut state = link.lock();
+            let (slot, left) = state.claim(session);
+            slot.ends = Some(ends);
+            drop(state);
+            drop(left);
+        }
+        Err(error) => error.write_unraisable(py, None),
+    }
+}
+
+fn body(py: Python<'_>, link: &Link, id: ExchangeId, data: &[u8], end: bool) {
+    let mut state = link.lock();
+    let Some(exchange) = state.current(id) else {
+        return;
+    };
+    exchange.body.push(py, data);
+    exchange.body.over |= end;
+    let waiting = exchange.take_waiters(false);
+    drop(state);
+    link.wake(py, waiting);
+}
+
+fn disconnect(py: Python<'_>, link: &Link, id: ExchangeId) {
+    let mut state = link.lock();
+    let Some(exchange) = state.current(id) else {
+        return;
+    };
+    exchange.gone = true;
+    let waiting = std::mem::take(&mut exchange.waiters);
+    drop(state);
+    link.wake(py, waiting);
+}
+
+fn writable(py: Python<'_>, link: &Link, id: ExchangeId) {
+    let mut state = link.lock();
+    let Some(exchange) = state.current(id) else {
+        return;
+    };
+    let waiting = exchange.take_waiters(true);
+    drop(state);
+    link.wake(py, waiting);
+}
+
+fn close(py: Python<'_>, link: &Link, session: SessionId) {
+    let mut state = link.lock();
+    let (slot, left) = state.claim(session);
+    let ended = std::mem::take(slot);
+    // No session has the next generation yet: ids of this one find nobody.
+    slot.generation = session.generation.wrapping_add(1);
+    drop(state);
+    drop(left);
+    link.wake(py, ended.exchange.waiters);
+    if let Some(transport) = ended.transport
+        && let Err(error) = transport.bind(py).call_method0("close")
+    {
+        error.write_unraisable(py, None);
+    }
+}
+
+fn with_transport<'py>(
+    py: Python<'py>,
+    link: &Link,
+    session: SessionId,
+    act: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+) {
+    let mut state = link.lock();
+    let (slot, _) = state.claim(session);
+    let transport = slot
+        .transport
+        .as_ref()
+        .map(|transport| transport.clone_ref(py));
+    drop(state);
+    if let Some(transport) = transport
+        && let Err(error) = act(transport.bind(py))
+    {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// Where a connection comes from, for the log: ` (from HOST:PORT)`, or nothing for a Unix socket.
+fn origin(py: Python<'_>, link: &Link, session: SessionId, peer: &Address) -> String {
+    if let Address::Inet(address) = peer {
+        return format!(" (from {address})");
+    }
+    // Its first request has told who it is.
+    let mut state = link.lock();
+    let client = state
+        .claim(session)
+        .0
+        .ends
+        .as_ref()
+        .map(|ends| ends.client.clone_ref(py));
+    drop(state);
+    let ends = client.and_then(|client| client.extract::<(String, u16)>(py).ok());
+    ends.map_or_else(String::new, |(host, port)| format!(" (from {host}:{port})"))
+}
+
+/// One line for each refusal, and no flood of them.
+#[derive(Default)]
+pub struct RefusalLog {
+    second: u64,
+    logged: u32,
+    held_back: u64,
+}
+
+impl RefusalLog {
+    fn note(&mut self, py: Python<'_>, link: &Link, fault: Fault, from: &str) {
+        let second = link.lock().reactor.now() / 1000;
+        if second != self.second {
+            self.second = second;
+            self.logged = 0;
+            if std::mem::take(&mut self.held_back) > 0 {
+                link.report(
+                    py,
+                    WARNING,
+                    "Further invalid HTTP requests were received and not logged.",
+                    None,
+                );
+            }
+        }
+        self.logged += 1;
+        if self.logged > LOGGED_REFUSALS {
+            self.held_back += 1;
+            return;
+        }
+        let text = match fault.status() {
+            408 => format!("Request timed out: {}{from}", fault.reason()),
+            _ => format!("Invalid HTTP request received. {}{from}", fault.reason()),
+        };
+        link.report(py, WARNING, &text, None);
+    }
+}

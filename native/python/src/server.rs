@@ -1,0 +1,194 @@
+//! `ferricorn._native.Server` as Python sees it: made from settings, driven by turns, counted.
+
+use std::os::fd::RawFd;
+
+use ferricorn_engine::{Options, Reactor};
+use ferricorn_proto::{Limits, Millis};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::feed::Protocol;
+use crate::ffi;
+use crate::http::Callables;
+use crate::link::{EventLoop, Link};
+use crate::names::Names;
+use crate::scope::{Outline, Scopes};
+use crate::serve::{RefusalLog, Service};
+use crate::task::Tasks;
+use crate::turn::{Gather, Server};
+
+#[pymethods]
+impl Server {
+    #[new]
+    #[pyo3(signature = (
+        app, r#loop, *, state, error_log, root_path = String::new(), asgi_version = "3.0".to_owned(),
+        server_header = Some(b"ferricorn".to_vec()), date_header = true, headers = Vec::new(),
+        access_log = None, limit_concurrency = None, timeout_keep_alive = 5.0,
+        timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0, poll = true,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keywords of a constructor")]
+    fn new(
+        py: Python<'_>,
+        app: Py<PyAny>,
+        r#loop: Bound<'_, PyAny>,
+        state: Bound<'_, PyDict>,
+        error_log: Py<PyAny>,
+        root_path: String,
+        asgi_version: String,
+        server_header: Option<Vec<u8>>,
+        date_header: bool,
+        headers: Vec<(Vec<u8>, Vec<u8>)>,
+        access_log: Option<Py<PyAny>>,
+        limit_concurrency: Option<usize>,
+        timeout_keep_alive: f64,
+        timeout_request_head: f64,
+        timeout_request_body: f64,
+        timeout_write: f64,
+        poll: bool,
+    ) -> PyResult<Self> {
+        let options = Options {
+            keep_alive: millis("timeout_keep_alive", timeout_keep_alive)?,
+            request_head: millis("timeout_request_head", timeout_request_head)?,
+            request_body: millis("timeout_request_body", timeout_request_body)?,
+            write: millis("timeout_write", timeout_write)?,
+            server: server_header,
+            date: date_header,
+            headers,
+            limits: Limits::default(),
+        };
+        let names = Names::new(py);
+        let service = Service {
+            application: app,
+            scopes: Scopes::new(
+                py,
+                &names,
+                Outline {
+                    state,
+                    root_path,
+                    asgi_version,
+                },
+            )?,
+            callables: Callables::new(py)?,
+            tasks: Tasks::new(py, &r#loop)?,
+            limit_concurrency,
+            refusals: RefusalLog::default(),
+        };
+        let event_loop = EventLoop::new(r#loop)?;
+        let link = Link::new(
+            Reactor::new(options, poll)?,
+            names,
+            event_loop,
+            access_log,
+            error_log,
+        );
+        Ok(Self::over(link, service))
+    }
+
+    /// Accepts connections on a bound and listening stream socket, whose descriptor is duplicated.
+    fn listen(slf: &Bound<'_, Self>, fd: RawFd) -> PyResult<()> {
+        Self::prepare(slf)?;
+        slf.get().link.lock().reactor.listen(ffi::duplicate(fd)?)?;
+        Ok(())
+    }
+
+    /// The one descriptor that the event loop is to watch for reading.
+    fn fileno(&self) -> PyResult<RawFd> {
+        self.link
+            .lock()
+            .reactor
+            .fd()
+            .ok_or_else(|| PyRuntimeError::new_err("this server has no poller"))
+    }
+
+    /// Serves what is ready.
+    fn turn(slf: &Bound<'_, Self>) {
+        slf.get().link.settle_here();
+        Self::advance(slf, Gather::Poll);
+    }
+
+    /// What is left of a turn when its tasks have run.
+    fn _continue(slf: &Bound<'_, Self>) {
+        slf.get().link.lock().scheduled = false;
+        Self::advance(slf, Gather::Ready);
+    }
+
+    /// A deadline is due.
+    fn _tick(slf: &Bound<'_, Self>) {
+        Self::due(slf);
+    }
+
+    /// A protocol object for one connection that the event loop accepted.
+    fn protocol(slf: &Bound<'_, Self>) -> PyResult<Py<Protocol>> {
+        Self::prepare(slf)?;
+        Py::new(slf.py(), Protocol::new(slf.clone().unbind()))
+    }
+
+    /// Ends gracefully: no more connections, none that is idle, no further request on the others.
+    fn stop(slf: &Bound<'_, Self>) {
+        Self::ask_stop(slf);
+    }
+
+    /// Cuts every connection, cancels every task and closes the poller.
+    fn abort(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        Self::with_engine(slf, Reactor::abort);
+        let this = slf.get();
+        let tasks = this.link.lock().tasks.all(py);
+        for task in tasks {
+            if let Err(error) = task.bind(py).call_method0(&this.link.names.cancel) {
+                error.write_unraisable(py, None);
+            }
+        }
+        this.disarm(py);
+    }
+
+    /// Connections that are open.
+    #[getter]
+    fn connections(&self) -> usize {
+        self.link.lock().reactor.connections()
+    }
+
+    /// Exchanges whose application still runs.
+    #[getter]
+    fn tasks(&self) -> usize {
+        self.link.lock().tasks.running()
+    }
+
+    /// Requests since the start.
+    #[getter]
+    fn requests(&self) -> u64 {
+        self.link.lock().reactor.stats().requests
+    }
+
+    /// Totals since the start; refusals by reason.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.link.lock().reactor.stats().clone();
+        let counters = PyDict::new(py);
+        counters.set_item("accepted", stats.accepted)?;
+        counters.set_item("accept_pauses", stats.accept_pauses)?;
+        counters.set_item("panics", stats.panics)?;
+        counters.set_item("requests", stats.requests)?;
+        counters.set_item("bytes_in", stats.bytes_in)?;
+        counters.set_item("bytes_out", stats.bytes_out)?;
+        for (fault, count) in stats.refusals() {
+            counters.set_item(format!("refused_{}", fault.code()), count)?;
+        }
+        Ok(counters)
+    }
+}
+
+/// Seconds as milliseconds.
+fn millis(name: &str, seconds: f64) -> PyResult<Millis> {
+    if !(0.0..=1e9).contains(&seconds) {
+        return Err(PyValueError::new_err(format!(
+            "{name} must be a number of seconds from 0 (off) on"
+        )));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked above"
+    )]
+    Ok((seconds * 1000.0).ceil() as Millis)
+}

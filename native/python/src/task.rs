@@ -1,0 +1,297 @@
+//! An application's call as a task of the event loop.
+//!
+//! The task is a real `asyncio.Task`. The coroutine that it runs is a [`Run`], which passes
+//! everything on to the application's coroutine and so sees it end, without a frame, a callback or
+//! a turn of the loop for it.
+
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::eager::Eager;
+use crate::exchange::Handle;
+use crate::ffi::{self, Step};
+use crate::link::{Link, Phase};
+
+/// `logging.ERROR`.
+const ERROR: i32 = 40;
+
+#[pyclass(frozen, module = "ferricorn._native")]
+pub struct Run {
+    coroutine: Py<PyAny>,
+    handle: Handle,
+    /// Where the task stands in the list of those that run, until it ends.
+    place: Mutex<Option<usize>>,
+}
+
+impl Run {
+    pub fn new(coroutine: Py<PyAny>, handle: Handle, place: usize) -> Self {
+        Self {
+            coroutine,
+            handle,
+            place: Mutex::new(Some(place)),
+        }
+    }
+
+    fn step(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+        match ffi::resume(self.coroutine.bind(py), value) {
+            Ok(Step::Yielded(awaited)) => Ok(Some(awaited)),
+            Ok(Step::Returned(result)) => {
+                self.returned(py, result.bind(py));
+                Ok(None)
+            }
+            Err(error) => self.raised(py, error).map(|()| None),
+        }
+    }
+
+    fn returned(&self, py: Python<'_>, result: &Bound<'_, PyAny>) {
+        if !result.is_none() {
+            let text = format!("ASGI callable should return None, but returned '{result}'.");
+            self.handle.link.report(py, ERROR, &text, None);
+        }
+        finish(py, &self.handle, self.leave(), result.is_none());
+    }
+
+    fn raised(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+        failed(py, &self.handle, self.leave(), error)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.place
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
+    }
+
+    /// Keeps the task, unless it has ended already: a loop by itself only knows it weakly.
+    fn keep(&self, task: Py<PyAny>) {
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = *place {
+            self.handle.link.lock().tasks.set(place, task);
+        }
+    }
+
+    /// The task's place, which it is about to give up.
+    fn leave(&self) -> Option<usize> {
+        self.place
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+/// The application raised: log it, and answer for it. Nothing that it raises ends more than its
+/// request, and only a cancelled task ends as one.
+///
+/// # Errors
+/// The cancellation.
+pub fn failed(py: Python<'_>, handle: &Handle, place: Option<usize>, error: PyErr) -> PyResult<()> {
+    let cancelled = py
+        .import("asyncio")
+        .and_then(|asyncio| asyncio.getattr("CancelledError"))
+        .is_ok_and(|kind| error.is_instance(py, &kind));
+    if !cancelled {
+        handle
+            .link
+            .report(py, ERROR, "Exception in ASGI application\n", Some(&error));
+    }
+    finish(py, handle, place, false);
+    if cancelled { Err(error) } else { Ok(()) }
+}
+
+/// The application's call is over; so must its response be.
+fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, returned: bool) {
+    let link = &handle.link;
+    let mut state = link.lock();
+    let task = place.and_then(|place| state.tasks.release(place));
+    let unfinished = state
+        .current(handle.id)
+        .filter(|exchange| exchange.phase != Phase::Complete);
+    let Some(exchange) = unfinished else {
+        drop(state);
+        drop(task);
+        return;
+    };
+    let phase = std::mem::replace(&mut exchange.phase, Phase::Complete);
+    let gone = exchange.gone;
+    let scope = exchange.scope.take();
+    let waiting = std::mem::take(&mut exchange.waiters);
+    let told = state.reactor.fail(handle.id);
+    let wanted = !state.scheduled;
+    drop(state);
+    drop(task);
+    if returned && !gone {
+        let what = if phase == Phase::Start {
+            "starting"
+        } else {
+            "completing"
+        };
+        link.report(
+            py,
+            ERROR,
+            &format!("ASGI callable returned without {what} response."),
+            None,
+        );
+    }
+    if let (true, Some(scope), Some(access_log)) = (told, scope, &link.access_log)
+        && let Err(error) = access_log.bind(py).call1((scope, 500))
+    {
+        error.write_unraisable(py, None);
+    }
+    link.wake(py, waiting);
+    if wanted && let Err(error) = link.schedule(py) {
+        error.write_unraisable(py, None);
+    }
+}
+
+#[pymethods]
+impl Run {
+    #[pyo3(name = "__await__")]
+    fn awaited(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(name = "__iter__")]
+    fn iterate(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(name = "__next__")]
+    fn next(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.step(py, &py.None().into_bound(py))
+    }
+
+    fn send(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.step(py, value)?
+            .ok_or_else(|| PyStopIteration::new_err(()))
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn throw(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        let thrown = self
+            .coroutine
+            .bind(py)
+            .call_method1(&self.handle.link.names.throw, exception.clone());
+        match thrown {
+            Ok(awaited) => Ok(awaited.unbind()),
+            Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
+                let result = error.value(py).getattr("value")?;
+                self.returned(py, &result);
+                Err(PyStopIteration::new_err(()))
+            }
+            Err(error) => {
+                self.raised(py, error)?;
+                Err(PyStopIteration::new_err(()))
+            }
+        }
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(place) = self.leave() {
+            let task = self.handle.link.lock().tasks.release(place);
+            drop(task);
+        }
+        self.coroutine
+            .bind(py)
+            .call_method0(&self.handle.link.names.close)
+            .map(drop)
+    }
+
+    /// Whatever else is asked of a coroutine (frame, code, name) is the application's.
+    fn __getattr__<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.coroutine
+            .bind(py)
+            .getattr(name.cast::<pyo3::types::PyString>()?)
+    }
+}
+
+/// Makes tasks.
+///
+/// A task is started eagerly: it runs to its first wait while the turn that brought its request
+/// still holds everything in the cache, and costs no place on the loop's list. A loop with a task
+/// factory of the application's is always asked for its task, which may start later.
+pub struct Tasks {
+    kind: Py<PyAny>,
+    arguments: Py<PyDict>,
+    factory: Option<Py<PyAny>>,
+    eager: Option<Eager>,
+}
+
+impl Tasks {
+    /// # Errors
+    /// If asyncio is not as expected.
+    pub fn new(py: Python<'_>, event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let arguments = PyDict::new(py);
+        arguments.set_item("loop", event_loop)?;
+        let mut eager = None;
+        if py.version_info() >= (3, 12) {
+            arguments.set_item("eager_start", true)?;
+        } else {
+            // Before 3.12 a task without a name formats one at once, whether or not it is read.
+            arguments.set_item("name", "ferricorn-request")?;
+            eager = Eager::new(event_loop).ok();
+        }
+        py.import("collections.abc")?
+            .getattr("Coroutine")?
+            .call_method1("register", (py.get_type::<Run>(),))?;
+        Ok(Self {
+            kind: py.import("asyncio")?.getattr("Task")?.unbind(),
+            arguments: arguments.unbind(),
+            factory: event_loop
+                .getattr("get_task_factory")
+                .ok()
+                .map(Bound::unbind),
+            eager,
+        })
+    }
+
+    /// Whether the loop makes its tasks by a factory of the application's, which must be asked then.
+    ///
+    /// # Errors
+    /// If the loop fails to say.
+    pub fn have_factory(&self, py: Python<'_>) -> PyResult<bool> {
+        self.factory.as_ref().map_or(Ok(false), |factory| {
+            Ok(!factory.bind(py).call0()?.is_none())
+        })
+    }
+
+    /// Starts a task that runs `run`.
+    ///
+    /// # Errors
+    /// If the loop is closed, or the application raised what is not for applications to handle.
+    pub fn start(
+        &self,
+        py: Python<'_>,
+        link: &Link,
+        run: &Bound<'_, Run>,
+        factory: bool,
+    ) -> PyResult<()> {
+        if factory {
+            let create = &link.names.create_task;
+            let task = link
+                .event_loop
+                .object
+                .bind(py)
+                .call_method1(create, (run,))?;
+            run.get().keep(task.unbind());
+            return Ok(());
+        }
+        let make = || {
+            self.kind
+                .bind(py)
+                .call((run,), Some(self.arguments.bind(py)))
+        };
+        let task = match &self.eager {
+            Some(eager) => eager.start(py, make, || run.get().has_ended())?,
+            None => make()?,
+        };
+        run.get().keep(task.unbind());
+        Ok(())
+    }
+}

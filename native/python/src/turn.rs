@@ -1,0 +1,295 @@
+//! A turn: what happens when the event loop calls.
+//!
+//! The loop calls when the one descriptor that it watches is readable. A turn gathers, serves and
+//! flushes. A task that answers later has the loop call the continuation, once for all that answer
+//! in the same iteration. A turn is total: whatever happens to one connection ends there.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ferricorn_engine::{Batch, Reactor, SessionId};
+use ferricorn_proto::Millis;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::ffi;
+use crate::link::{Continuation, Link};
+use crate::scope::Ends;
+use crate::serve::Service;
+
+/// `logging.ERROR`.
+const ERROR: i32 = 40;
+/// Deadlines are met to about this many milliseconds, so that many share one wake-up.
+const COARSE: Millis = 50;
+/// Flushes in one turn: as many requests of a pipeline may be served before others have their turn.
+const ROUNDS: usize = 32;
+
+#[pyclass(frozen, weakref, module = "ferricorn._native")]
+pub struct Server {
+    pub link: Arc<Link>,
+    /// What a turn uses. A turn within a turn (an application that runs the loop by itself) finds
+    /// it taken, and leaves its work to the turn it is in.
+    turn: Mutex<Option<Box<Turn>>>,
+    timer: Mutex<Option<Timer>>,
+    /// A graceful end begins with the next turn.
+    stop_asked: AtomicBool,
+}
+
+struct Turn {
+    service: Service,
+    batch: Batch,
+}
+
+/// The loop's timer for the next deadline.
+struct Timer {
+    due: Millis,
+    handle: Py<PyAny>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Gather {
+    /// Ask the sockets.
+    Poll,
+    /// Only what is known to be ready.
+    Ready,
+}
+
+impl Turn {
+    fn run(
+        &mut self,
+        py: Python<'_>,
+        link: &Arc<Link>,
+        act: impl FnOnce(&mut Reactor<ffi::Payload>, &mut Batch),
+    ) {
+        let Self { service, batch } = self;
+        let mut state = link.lock();
+        act(&mut state.reactor, batch);
+        for round in 0.. {
+            let spent = state.reactor.take_spent();
+            drop(state);
+            drop(spent);
+            let idle = batch.work.is_empty();
+            let broken = if idle {
+                Vec::new()
+            } else {
+                service.serve(py, link, batch)
+            };
+            state = link.lock();
+            for session in broken {
+                state.reactor.cut(session, batch);
+            }
+            if round == ROUNDS || (batch.work.is_empty() && !state.reactor.has_dirty()) {
+                break;
+            }
+            state.reactor.flush(batch);
+        }
+    }
+}
+
+impl Server {
+    pub fn over(link: Link, service: Service) -> Self {
+        let turn = Turn {
+            service,
+            batch: Batch::default(),
+        };
+        Self {
+            link: Arc::new(link),
+            turn: Mutex::new(Some(Box::new(turn))),
+            timer: Mutex::new(None),
+            stop_asked: AtomicBool::new(false),
+        }
+    }
+
+    /// One turn: flush what is queued, gather, serve, and see to what is left.
+    pub fn advance(slf: &Bound<'_, Self>, gather: Gather) {
+        let stop = slf.get().stop_asked.swap(false, Ordering::Relaxed);
+        Self::with_engine(slf, |reactor, batch| {
+            if stop {
+                reactor.stop(batch);
+            }
+            if gather == Gather::Ready {
+                reactor.flush(batch);
+            }
+            reactor.gather(batch, gather == Gather::Poll);
+        });
+    }
+
+    /// The loop's timer has called.
+    pub fn due(slf: &Bound<'_, Self>) {
+        locked(&slf.get().timer).take();
+        Self::advance(slf, Gather::Ready);
+    }
+
+    /// Lets the engine fill a batch and serves it, then flushes what that queued; and again, for
+    /// requests that waited in a buffer for the answer to the one before.
+    pub fn with_engine(
+        slf: &Bound<'_, Self>,
+        act: impl FnOnce(&mut Reactor<ffi::Payload>, &mut Batch),
+    ) {
+        let (py, this) = (slf.py(), slf.get());
+        let link = &this.link;
+        let Some(mut turn) = locked(&this.turn).take() else {
+            return;
+        };
+        // Whoever queues something now need not ask for the flush that comes anyway.
+        let scheduled = std::mem::replace(&mut link.lock().scheduled, true);
+        // Nothing here is known to panic outside of the guards of single connections; if it does, the
+        // server must not lose what it works with.
+        let whole = catch_unwind(AssertUnwindSafe(|| turn.run(py, link, act)));
+        *locked(&this.turn) = Some(turn);
+        if whole.is_err() {
+            link.report(py, ERROR, "Internal error in a turn of the server.", None);
+        }
+        let mut state = link.lock();
+        state.scheduled = scheduled;
+        let unfinished = !scheduled && (state.reactor.has_dirty() || state.reactor.has_ready());
+        let deadline = state.reactor.next_deadline();
+        drop(state);
+        if unfinished {
+            Self::schedule(slf);
+        }
+        if let Some(deadline) = deadline {
+            Self::arm(slf, deadline);
+        }
+    }
+
+    /// Tells the link what to have the loop call, and that this is the context for requests to start
+    /// from; to be done before the first connection.
+    ///
+    /// # Errors
+    /// If Python is out of memory.
+    pub fn prepare(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let continuation = &slf.get().link.event_loop.continuation;
+        if continuation.get().is_none() {
+            let context = PyDict::new(py);
+            let current = py.import("contextvars")?.call_method0("copy_context")?;
+            context.set_item("context", current)?;
+            let method = slf.getattr("_continue")?.unbind();
+            let _ = continuation.set(Continuation {
+                method,
+                context: context.unbind(),
+            });
+        }
+        Ok(())
+    }
+
+    fn schedule(slf: &Bound<'_, Self>) {
+        if let Err(error) = slf.get().link.schedule(slf.py()) {
+            error.write_unraisable(slf.py(), Some(slf));
+        }
+    }
+
+    /// Has the loop call when the next deadline is due, unless an earlier call will see to it.
+    fn arm(slf: &Bound<'_, Self>, deadline: Millis) {
+        let (py, this) = (slf.py(), slf.get());
+        let due = this.link.lock().reactor.now() + deadline;
+        let mut timer = locked(&this.timer);
+        if timer
+            .as_ref()
+            .is_some_and(|timer| timer.due <= due + COARSE)
+        {
+            return;
+        }
+        let earlier = timer.take();
+        drop(timer);
+        if let Some(earlier) = earlier {
+            let _ = earlier
+                .handle
+                .bind(py)
+                .call_method0(&this.link.names.cancel);
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a delay of at most some minutes"
+        )]
+        let seconds = (deadline + COARSE) as f64 / 1000.0;
+        let armed = slf.getattr("_tick").and_then(|tick| {
+            let keywords = this.link.event_loop.continuation.get();
+            let context = keywords.map(|continuation| continuation.context.bind(py));
+            this.link
+                .event_loop
+                .call_later
+                .bind(py)
+                .call((seconds, tick), context)
+        });
+        match armed {
+            Ok(handle) => {
+                let timer = Timer {
+                    due: due + COARSE,
+                    handle: handle.unbind(),
+                };
+                *locked(&this.timer) = Some(timer);
+            }
+            Err(error) => error.write_unraisable(py, Some(slf)),
+        }
+    }
+
+    /// A connection that the event loop accepted.
+    ///
+    /// # Errors
+    /// If the transport does not know its ends.
+    pub fn host_opened(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<SessionId> {
+        let link = &slf.get().link;
+        link.settle_here();
+        let ends = Ends::of_transport(transport)?;
+        let mut opened = None;
+        Self::with_engine(slf, |reactor, _| opened = Some(reactor.open_host()));
+        let session =
+            opened.ok_or_else(|| PyRuntimeError::new_err("a connection within a turn"))?;
+        let mut state = link.lock();
+        let (slot, left) = state.claim(session);
+        slot.ends = Some(ends);
+        slot.transport = Some(transport.clone().unbind());
+        drop(state);
+        drop(left);
+        Ok(session)
+    }
+
+    pub fn host_data(slf: &Bound<'_, Self>, session: SessionId, data: &Bound<'_, PyBytes>) {
+        Self::with_engine(slf, |reactor, batch| {
+            reactor.feed(session, data.as_bytes(), batch);
+        });
+    }
+
+    pub fn host_eof(slf: &Bound<'_, Self>, session: SessionId) {
+        Self::with_engine(slf, |reactor, batch| reactor.feed_eof(session, batch));
+    }
+
+    pub fn host_lost(slf: &Bound<'_, Self>, session: SessionId) {
+        Self::with_engine(slf, |reactor, batch| reactor.lost(session, batch));
+    }
+
+    /// May be called from within a turn, by a transport that is written to.
+    pub fn host_writable(slf: &Bound<'_, Self>, session: SessionId, writable: bool) {
+        let mut state = slf.get().link.lock();
+        state.reactor.set_writable(session, writable);
+        let wanted = !state.scheduled;
+        drop(state);
+        if wanted {
+            Self::schedule(slf);
+        }
+    }
+
+    /// Begins a graceful end, in a turn of its own: whoever asks for it may be a task, in which no
+    /// other can be started.
+    pub fn ask_stop(slf: &Bound<'_, Self>) {
+        slf.get().link.lock().reactor.announce_stop();
+        slf.get().stop_asked.store(true, Ordering::Relaxed);
+        Self::schedule(slf);
+    }
+
+    /// Stops the loop's timer.
+    pub fn disarm(&self, py: Python<'_>) {
+        let timer = locked(&self.timer).take();
+        if let Some(timer) = timer {
+            let _ = timer.handle.bind(py).call_method0(&self.link.names.cancel);
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,81 @@
+"""The native floor as Python sees it: one `Server` for each event loop.
+
+Everything here runs on the loop's own thread. The native module never imports this package:
+what it needs from it (the application, the loggers, the settings) comes in as arguments.
+"""
+
+import asyncio
+from typing import Any, final
+
+from ferricorn.typing import AccessLog, ASGI3Application, ErrorLog
+
+__all__ = ["Server"]
+
+@final
+class Server:
+    """All connections of one event loop, and the application's exchanges on them."""
+
+    def __new__(
+        cls,
+        app: ASGI3Application,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        state: dict[str, Any],
+        root_path: str = ...,
+        asgi_version: str = ...,
+        server_header: bytes | None = ...,
+        date_header: bool = True,
+        headers: list[tuple[bytes, bytes]] = ...,
+        access_log: AccessLog | None = None,
+        error_log: ErrorLog,
+        limit_concurrency: int | None = None,
+        timeout_keep_alive: float = 5.0,
+        timeout_request_head: float = 30.0,
+        timeout_request_body: float = 30.0,
+        timeout_write: float = 30.0,
+        poll: bool = True,
+    ) -> Server:
+        """Make an engine. Timeouts are seconds, 0 switches one off.
+
+        `state` is the lifespan's state, copied for each request. `poll=False` makes no poller:
+        then only `protocol()` feeds this server, and `listen`, `fileno` and `turn` are of no use.
+        """
+
+    def listen(self, fd: int) -> None:
+        """Accept on a bound and listening stream socket. The descriptor is duplicated."""
+
+    def fileno(self) -> int:
+        """Return the one descriptor that the event loop watches for reading."""
+
+    def turn(self) -> None:
+        """Serve what is ready: what the loop calls when `fileno()` is readable. Never raises."""
+
+    def protocol(self) -> asyncio.Protocol:
+        """Make a protocol for a connection that the event loop accepted (the second driver)."""
+
+    def stop(self) -> None:
+        """End gracefully: serve the backlog, accept no more, close what is idle.
+
+        A busy connection answers its request with `connection: close`.
+        """
+
+    def abort(self) -> None:
+        """Cut every connection, cancel every task and close the poller.
+
+        The descriptor must have been taken off the loop before.
+        """
+
+    @property
+    def connections(self) -> int:
+        """The connections open now."""
+
+    @property
+    def tasks(self) -> int:
+        """Exchanges whose application still runs."""
+
+    @property
+    def requests(self) -> int:
+        """Requests seen since the start."""
+
+    def counters(self) -> dict[str, int]:
+        """Return totals since the start: accepted, bytes_in, bytes_out, refusals by reason."""

@@ -1,0 +1,365 @@
+"""The configuration: every option with its default, and what follows from them.
+
+The one place with defaults: command line and `run()` read theirs from here. The first 53 parameters
+are uvicorn's, in uvicorn's order, since they may be passed by position; the server's own stand
+behind them. Making a `Config` configures logging and reads the environment file, as users rely on;
+`load()` imports the application, and is left to the process that runs it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import re
+import ssl
+import sys
+from functools import cache
+from typing import IO, TYPE_CHECKING, Any, Literal, get_args
+
+from ferricorn.endpoint import Endpoint
+from ferricorn.importer import ImportFromStringError, import_from_string
+from ferricorn.interface import as_asgi3, detect_interface, looks_like_factory
+from ferricorn.logging import (
+    LOGGING_CONFIG,
+    TRACE_LOG_LEVEL,
+    configure_logging,
+)
+from ferricorn.middleware.message_logger import MessageLoggerMiddleware
+from ferricorn.unsupported import find_unsupported
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from collections.abc import Awaitable, Callable, Sequence
+    from configparser import RawConfigParser
+
+    from ferricorn.drivers import DriverType
+    from ferricorn.typing import ASGI3Application, ASGIApplication
+
+HTTPProtocolType = Literal["auto", "h11", "httptools", "zttp"]
+WSProtocolType = Literal["auto", "none", "websockets", "websockets-sansio", "wsproto"]
+LifespanType = Literal["auto", "on", "off"]
+LoopFactoryType = Literal["none", "auto", "asyncio", "uvloop"]
+InterfaceType = Literal["auto", "asgi3", "asgi2", "wsgi"]
+
+# Every name means the native core: uvicorn's names are taken so that its command lines work.
+HTTP_PROTOCOLS: tuple[str, ...] = get_args(HTTPProtocolType)
+WS_PROTOCOLS: tuple[str, ...] = get_args(WSProtocolType)
+INTERFACES: tuple[str, ...] = get_args(InterfaceType)
+LIFESPAN: dict[str, str] = {
+    "auto": "ferricorn.lifespan.on:LifespanOn",
+    "on": "ferricorn.lifespan.on:LifespanOn",
+    "off": "ferricorn.lifespan.off:LifespanOff",
+}
+LOOP_FACTORIES: dict[str, str | None] = {
+    "none": None,
+    "auto": "ferricorn.loops.auto:auto_loop_factory",
+    "asyncio": "ferricorn.loops.asyncio:asyncio_loop_factory",
+    "uvloop": "ferricorn.loops.uvloop:uvloop_loop_factory",
+}
+SSL_PROTOCOL_VERSION = ssl.PROTOCOL_TLS_SERVER
+
+STARTUP_FAILURE = 3
+"""The exit status of a server that could not start."""
+
+# RFC 9110 section 5.6.2 (token) and 5.5 (a value has no control character but the tab).
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+logger = logging.getLogger("uvicorn.error")
+
+
+class OptionError(ValueError):
+    """An option has a value that cannot be served: `name` and `problem` say which and why."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
+class Config:
+    """How to serve one application.
+
+    `app` is the application itself or its name, `"module:attribute"`. Times are seconds; 0 switches
+    the timeouts `timeout_keep_alive`, `timeout_request_head` (from the first wait for a request to
+    the end of its head), `timeout_request_body` and `timeout_write` (standstill in either
+    direction) off. Raises OptionError for a value that is wrong or not supported yet.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApplication | Callable[..., Any] | str,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        uds: str | None = None,
+        fd: int | None = None,
+        loop: LoopFactoryType | str = "auto",
+        http: HTTPProtocolType | str = "auto",
+        http2: bool = False,
+        ws: WSProtocolType | str = "auto",
+        ws_max_size: int = 16 * 1024 * 1024,
+        ws_max_queue: int = 32,
+        ws_ping_interval: float | None = 20.0,
+        ws_ping_timeout: float | None = 20.0,
+        ws_per_message_deflate: bool = True,
+        lifespan: LifespanType = "auto",
+        env_file: str | os.PathLike[str] | None = None,
+        log_config: (
+            dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any] | None
+        ) = LOGGING_CONFIG,
+        log_level: str | int | None = None,
+        access_log: bool = True,
+        use_colors: bool | None = None,
+        interface: InterfaceType = "auto",
+        reload: bool = False,
+        reload_dirs: list[str] | str | None = None,
+        reload_delay: float = 0.25,
+        reload_includes: list[str] | str | None = None,
+        reload_excludes: list[str] | str | None = None,
+        workers: int | None = None,
+        proxy_headers: bool = True,
+        server_header: bool = True,
+        date_header: bool = True,
+        forwarded_allow_ips: list[str] | str | None = None,
+        root_path: str = "",
+        limit_concurrency: int | None = None,
+        limit_max_requests: int | None = None,
+        limit_max_requests_jitter: int = 0,
+        backlog: int = 2048,
+        timeout_keep_alive: float = 5,
+        timeout_notify: int = 30,
+        timeout_graceful_shutdown: float | None = None,
+        timeout_worker_healthcheck: int = 5,
+        callback_notify: Callable[..., Awaitable[None]] | None = None,
+        ssl_keyfile: str | os.PathLike[str] | None = None,
+        ssl_certfile: str | os.PathLike[str] | None = None,
+        ssl_keyfile_password: str | None = None,
+        ssl_version: int = SSL_PROTOCOL_VERSION,
+        ssl_cert_reqs: int = ssl.CERT_NONE,
+        ssl_ca_certs: str | os.PathLike[str] | None = None,
+        ssl_ciphers: str | None = None,
+        ssl_context_factory: Callable[..., ssl.SSLContext] | None = None,
+        headers: Sequence[tuple[str, str]] | None = None,
+        factory: bool = False,
+        h11_max_incomplete_event_size: int | None = None,
+        reset_contextvars: bool = False,
+        timeout_request_head: float = 30.0,
+        timeout_request_body: float = 30.0,
+        timeout_write: float = 30.0,
+        driver: DriverType = "auto",
+    ) -> None:
+        self.app = app
+        self.host = host
+        self.port = int(port)  # From an environment variable it comes as text.
+        self.uds = uds
+        self.fd = fd
+        self.loop = loop
+        self.http = http
+        self.http2 = http2
+        self.ws = ws
+        self.ws_max_size = ws_max_size
+        self.ws_max_queue = ws_max_queue
+        self.ws_ping_interval = ws_ping_interval
+        self.ws_ping_timeout = ws_ping_timeout
+        self.ws_per_message_deflate = ws_per_message_deflate
+        self.lifespan = lifespan
+        self.env_file = env_file
+        self.log_config = log_config
+        self.log_level = log_level
+        self.access_log = access_log
+        self.use_colors = use_colors
+        self.interface: InterfaceType = interface
+        self.reload = reload
+        self.reload_dirs = reload_dirs
+        self.reload_delay = reload_delay
+        self.reload_includes = reload_includes
+        self.reload_excludes = reload_excludes
+        self.proxy_headers = proxy_headers
+        self.server_header = server_header
+        self.date_header = date_header
+        self.forwarded_allow_ips = forwarded_allow_ips
+        self.root_path = root_path
+        self.limit_concurrency = limit_concurrency
+        self.limit_max_requests = limit_max_requests
+        self.limit_max_requests_jitter = limit_max_requests_jitter
+        self.backlog = backlog
+        self.timeout_keep_alive = timeout_keep_alive
+        self.timeout_notify = timeout_notify
+        self.timeout_graceful_shutdown = timeout_graceful_shutdown
+        self.timeout_worker_healthcheck = timeout_worker_healthcheck
+        self.callback_notify = callback_notify
+        self.ssl_keyfile = ssl_keyfile
+        self.ssl_certfile = ssl_certfile
+        self.ssl_keyfile_password = ssl_keyfile_password
+        self.ssl_version = ssl_version
+        self.ssl_cert_reqs = ssl_cert_reqs
+        self.ssl_ca_certs = ssl_ca_certs
+        self.ssl_ciphers = ssl_ciphers
+        self.ssl_context_factory = ssl_context_factory
+        self.headers = list(headers or [])
+        self.factory = factory
+        self.h11_max_incomplete_event_size = h11_max_incomplete_event_size
+        self.reset_contextvars = reset_contextvars
+        self.timeout_request_head = timeout_request_head
+        self.timeout_request_body = timeout_request_body
+        self.timeout_write = timeout_write
+        self.driver: DriverType = driver
+
+        self.loaded = False
+        self.configure_logging()
+        if env_file is not None:
+            self._load_env_file(env_file)
+        self.workers: int = workers or int(os.environ.get("WEB_CONCURRENCY") or 1)
+        if forwarded_allow_ips is None:
+            self.forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS")
+        self._check()
+        self.encoded_headers = [_encode_header(name, value) for name, value in self.headers]
+
+    @property
+    def server_name(self) -> bytes | None:
+        """The value of the `server` header, None if it is off or the user gave another."""
+        given = any(name == b"server" for name, _ in self.encoded_headers)
+        return b"ferricorn" if self.server_header and not given else None
+
+    def configure_logging(self) -> None:
+        """Configure the loggers as the options say."""
+        configure_logging(self.log_config, self.log_level, self.access_log, self.use_colors)
+
+    @staticmethod
+    def _load_env_file(path: str | os.PathLike[str]) -> None:
+        try:
+            from dotenv import load_dotenv
+        except ImportError:
+            raise OptionError("env_file", "needs the package python-dotenv.") from None
+        logger.info("Loading environment from '%s'", path)
+        load_dotenv(dotenv_path=path)
+
+    def _check(self) -> None:
+        unsupported = find_unsupported(vars(self), defaults())
+        if unsupported is not None:
+            name, instead = unsupported
+            raise OptionError(name, f"not supported yet: {instead}.")
+        for name, names in (("http", HTTP_PROTOCOLS), ("ws", WS_PROTOCOLS)):
+            if vars(self)[name] not in names:
+                raise OptionError(name, "the protocols are native code and no class replaces them.")
+        for name, value in vars(self).items():
+            if name.startswith(("timeout_", "limit_", "backlog")) and (value or 0) < 0:
+                raise OptionError(name, f"{value} is negative.")
+        if not 0 <= self.port <= 65535:
+            raise OptionError("port", f"{self.port} is not between 0 and 65535.")
+
+    @property
+    def asgi_version(self) -> Literal["2.0", "3.0"]:
+        """The version of ASGI in the scopes."""
+        return "2.0" if self.interface == "asgi2" else "3.0"
+
+    @property
+    def should_reload(self) -> bool:
+        """Whether a change of the source restarts the server."""
+        return isinstance(self.app, str) and self.reload
+
+    @property
+    def use_subprocess(self) -> bool:
+        """Whether the server runs in a child of this process."""
+        return self.reload or self.workers > 1
+
+    def load(self) -> None:
+        """Import the application, and find out how it is to be called.
+
+        Ends the process with a line in the log if there is no such application.
+        """
+        self.lifespan_class = import_from_string(LIFESPAN[self.lifespan])
+        app = self.load_app()
+        interface = detect_interface(app) if self.interface == "auto" else self.interface
+        if interface == "wsgi":
+            logger.error(
+                "Error loading ASGI app. This is a WSGI application, which is not supported yet: "
+                "wrap it in `a2wsgi.WSGIMiddleware`."
+            )
+            sys.exit(STARTUP_FAILURE)
+        self.interface = interface
+        self.loaded_app: ASGI3Application = as_asgi3(app, interface)
+        if logging.getLogger("uvicorn.asgi").getEffectiveLevel() <= TRACE_LOG_LEVEL:
+            self.loaded_app = MessageLoggerMiddleware(self.loaded_app)
+        if self.http != "auto":
+            logger.info("The native HTTP core serves in the place of '%s'.", self.http)
+        if self.ws not in ("auto", "none"):
+            logger.warning("WebSocket connections are not served yet, by '%s' neither.", self.ws)
+        self.loaded = True
+
+    def load_app(self) -> Any:
+        """Import the application, or call the factory that makes it."""
+        try:
+            app = import_from_string(self.app)
+        except ImportFromStringError as error:
+            logger.error("Error loading ASGI app. %s", error)
+            sys.exit(STARTUP_FAILURE)
+        if self.factory:
+            return self._call_factory(app)
+        if looks_like_factory(app):
+            app = app()
+            logger.warning(
+                "ASGI app factory detected. Using it, "
+                "but please consider setting the --factory flag explicitly."
+            )
+        return app
+
+    @staticmethod
+    def _call_factory(factory: Callable[[], Any]) -> Any:
+        try:
+            return factory()
+        except TypeError as error:
+            # Raised by the call itself, not by code inside: the factory wants arguments.
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            logger.error("Error loading ASGI app factory: %s", error)
+            sys.exit(STARTUP_FAILURE)
+
+    def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop] | None:
+        """Return what makes the event loop, None for the loop of asyncio's policy."""
+        if self.loop not in LOOP_FACTORIES:
+            try:
+                return import_from_string(self.loop)  # type: ignore[no-any-return]
+            except ImportFromStringError as error:
+                logger.error("Error loading custom loop setup function. %s", error)
+                sys.exit(STARTUP_FAILURE)
+        builtin = import_from_string(LOOP_FACTORIES[self.loop])
+        return builtin and builtin(use_subprocess=self.use_subprocess)  # type: ignore[no-any-return]
+
+    def setup_event_loop(self) -> None:
+        """Refuse: the loop is made by what `get_loop_factory()` returns."""
+        raise AttributeError("Config.setup_event_loop() is gone: use Config.get_loop_factory().")
+
+    def bind_socket(self) -> socket.socket:
+        """Return the first socket of the endpoint, announced and inheritable.
+
+        For a process that passes it to `Server.run(sockets=[...])`, here or in a child. Ends the
+        process with a line in the log if the address cannot be had.
+        """
+        try:
+            endpoint = Endpoint.open(self)
+        except OSError as error:
+            logger.error(error)
+            sys.exit(STARTUP_FAILURE)
+        endpoint.announce()
+        sock, *others = endpoint.sockets
+        for other in others:
+            other.close()
+        sock.set_inheritable(True)
+        return sock
+
+
+@cache
+def defaults() -> dict[str, Any]:
+    """Return the default of each option that has one."""
+    parameters = inspect.signature(Config).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _encode_header(name: str, value: str) -> tuple[bytes, bytes]:
+    value = value.strip(" \t")
+    if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+        raise OptionError("headers", f"{name!r}: {value!r} is not a valid header.")
+    return name.lower().encode("latin-1"), value.encode("latin-1")

@@ -1,0 +1,1 @@
+"""Event loops: a factory for each name of `--loop`, and what runs the server on one."""

@@ -1,0 +1,115 @@
+"""The types of the ASGI specification, and of the two log callables.
+
+Owns names for type checkers: no module of this package imports it at run time. A scope reaches
+applications as a plain dictionary that they may add to, so `Scope` and `Message` stay loose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypedDict
+
+if TYPE_CHECKING:
+    import os
+    import ssl
+    from configparser import RawConfigParser
+
+    from ferricorn.config import (
+        HTTPProtocolType,
+        InterfaceType,
+        LifespanType,
+        LoopFactoryType,
+        WSProtocolType,
+    )
+    from ferricorn.drivers import DriverType
+
+Scope = MutableMapping[str, Any]
+"""A connection's scope; the application may add keys of its own."""
+
+Message = MutableMapping[str, Any]
+"""An event on its way to or from the application."""
+
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+ASGI3Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""The single callable of ASGI 3."""
+
+
+class ASGI2Application(Protocol):
+    """The double callable of ASGI 2: made with the scope, then called with the channels."""
+
+    def __init__(self, scope: Scope) -> None: ...
+
+    async def __call__(self, receive: Receive, send: Send) -> None:
+        """Run for the scope that this was made with."""
+
+
+ASGIApplication = ASGI3Application | type[ASGI2Application]
+
+AccessLog = Callable[[dict[str, Any], int], None]
+"""Called with the scope and the status at the start of each response."""
+
+ErrorLog = Callable[[int, str, BaseException | None], None]
+"""Called with a level of `logging`, a text, and the exception to show with it."""
+
+
+class Options(TypedDict, total=False):
+    """What `ferricorn.run` takes besides the application: the parameters of `Config`, by name."""
+
+    host: str
+    port: int
+    uds: str | None
+    fd: int | None
+    loop: LoopFactoryType | str
+    http: HTTPProtocolType | str
+    http2: bool
+    ws: WSProtocolType | str
+    ws_max_size: int
+    ws_max_queue: int
+    ws_ping_interval: float | None
+    ws_ping_timeout: float | None
+    ws_per_message_deflate: bool
+    lifespan: LifespanType
+    env_file: str | os.PathLike[str] | None
+    log_config: dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any] | None
+    log_level: str | int | None
+    access_log: bool
+    use_colors: bool | None
+    interface: InterfaceType
+    reload: bool
+    reload_dirs: list[str] | str | None
+    reload_delay: float
+    reload_includes: list[str] | str | None
+    reload_excludes: list[str] | str | None
+    workers: int | None
+    proxy_headers: bool
+    server_header: bool
+    date_header: bool
+    forwarded_allow_ips: list[str] | str | None
+    root_path: str
+    limit_concurrency: int | None
+    limit_max_requests: int | None
+    limit_max_requests_jitter: int
+    backlog: int
+    timeout_keep_alive: float
+    timeout_notify: int
+    timeout_graceful_shutdown: float | None
+    timeout_worker_healthcheck: int
+    callback_notify: Callable[..., Awaitable[None]] | None
+    ssl_keyfile: str | os.PathLike[str] | None
+    ssl_certfile: str | os.PathLike[str] | None
+    ssl_keyfile_password: str | None
+    ssl_version: int
+    ssl_cert_reqs: int
+    ssl_ca_certs: str | os.PathLike[str] | None
+    ssl_ciphers: str | None
+    ssl_context_factory: Callable[..., ssl.SSLContext] | None
+    headers: Sequence[tuple[str, str]] | None
+    factory: bool
+    h11_max_incomplete_event_size: int | None
+    reset_contextvars: bool
+    timeout_request_head: float
+    timeout_request_body: float
+    timeout_write: float
+    driver: DriverType

@@ -1,0 +1,57 @@
+"""What uvicorn's configuration offers and this server does not do yet.
+
+An option listed here is refused as soon as it is given a value of its own: a flag that is taken and
+then ignored costs its user more than an error. The file shrinks as the server grows, and is to
+vanish.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PROXY = "let a reverse proxy in front of the server do it"
+_WATCH = "run the server under a tool that restarts it, such as `watchfiles`"
+_WEBSOCKET = "upgrade requests are answered as plain HTTP"
+
+INSTEAD = {
+    "http2": _PROXY,
+    "ws_max_size": _WEBSOCKET,
+    "ws_max_queue": _WEBSOCKET,
+    "ws_ping_interval": _WEBSOCKET,
+    "ws_ping_timeout": _WEBSOCKET,
+    "ws_per_message_deflate": _WEBSOCKET,
+    "reload": _WATCH,
+    "reload_dirs": _WATCH,
+    "reload_delay": _WATCH,
+    "reload_includes": _WATCH,
+    "reload_excludes": _WATCH,
+    "timeout_worker_healthcheck": "there is one process, and no parent that checks it",
+    "forwarded_allow_ips": "set the client's address in a middleware of the application",
+    "ssl_keyfile": _PROXY,
+    "ssl_certfile": _PROXY,
+    "ssl_keyfile_password": _PROXY,
+    "ssl_version": _PROXY,
+    "ssl_cert_reqs": _PROXY,
+    "ssl_ca_certs": _PROXY,
+    "ssl_ciphers": _PROXY,
+    "ssl_context_factory": _PROXY,
+    "h11_max_incomplete_event_size": "a request's head may have 64 KiB",
+}
+"""For each parameter of `Config`: what to do in its stead."""
+
+
+def find_unsupported(
+    given: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> tuple[str, str] | None:
+    """Return the name of an option that cannot be served, and what to do in its stead."""
+    for name, instead in INSTEAD.items():
+        if given[name] != defaults[name]:
+            return name, instead
+    if given["workers"] > 1:
+        return "workers", "start one process for each processor core"
+    if given["interface"] == "wsgi":
+        return "interface", "wrap the application in `a2wsgi.WSGIMiddleware`"
+    return None

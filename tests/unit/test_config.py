@@ -1,0 +1,366 @@
+"""The configuration: its signature, its checks, and the application that it loads."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import socket
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ferricorn import typing
+from ferricorn.config import Config, OptionError, defaults
+from ferricorn.middleware.asgi2 import ASGI2Middleware
+from ferricorn.middleware.message_logger import MessageLoggerMiddleware
+
+UVICORN_ORDER = [
+    "app",
+    "host",
+    "port",
+    "uds",
+    "fd",
+    "loop",
+    "http",
+    "http2",
+    "ws",
+    "ws_max_size",
+    "ws_max_queue",
+    "ws_ping_interval",
+    "ws_ping_timeout",
+    "ws_per_message_deflate",
+    "lifespan",
+    "env_file",
+    "log_config",
+    "log_level",
+    "access_log",
+    "use_colors",
+    "interface",
+    "reload",
+    "reload_dirs",
+    "reload_delay",
+    "reload_includes",
+    "reload_excludes",
+    "workers",
+    "proxy_headers",
+    "server_header",
+    "date_header",
+    "forwarded_allow_ips",
+    "root_path",
+    "limit_concurrency",
+    "limit_max_requests",
+    "limit_max_requests_jitter",
+    "backlog",
+    "timeout_keep_alive",
+    "timeout_notify",
+    "timeout_graceful_shutdown",
+    "timeout_worker_healthcheck",
+    "callback_notify",
+    "ssl_keyfile",
+    "ssl_certfile",
+    "ssl_keyfile_password",
+    "ssl_version",
+    "ssl_cert_reqs",
+    "ssl_ca_certs",
+    "ssl_ciphers",
+    "ssl_context_factory",
+    "headers",
+    "factory",
+    "h11_max_incomplete_event_size",
+    "reset_contextvars",
+]
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+def make_app() -> Any:
+    return app
+
+
+def config(app: Any = app, **options: Any) -> Config:
+    return Config(app, **{"log_config": None, **options})
+
+
+def test_the_parameters_stand_in_uvicorns_order() -> None:
+    parameters = inspect.signature(Config).parameters.values()
+    assert [p.name for p in parameters][:53] == UVICORN_ORDER
+    assert {p.kind for p in parameters} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+
+
+def test_each_parameter_is_an_attribute() -> None:
+    made = config()
+    special = {"app", "log_config", "headers", "workers"}
+    for name, default in defaults().items():
+        if name not in special:
+            assert getattr(made, name) == default, name
+    assert (made.app, made.headers, made.workers) == (app, [], 1)
+
+
+def test_the_options_of_run_are_those_of_config() -> None:
+    annotations = inspect.get_annotations(typing.Options)
+    assert list(annotations) == list(defaults())
+    ours = {name: value.__forward_arg__ for name, value in annotations.items()}
+    signature = inspect.signature(Config).parameters
+    assert ours == {name: signature[name].annotation.strip("() ") for name in ours}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"http2": True},
+        {"workers": 2},
+        {"reload": True},
+        {"reload_dirs": ["."]},
+        {"ssl_keyfile": "key.pem"},
+        {"interface": "wsgi"},
+        {"ws_max_size": 1},
+        {"forwarded_allow_ips": "*"},
+        {"h11_max_incomplete_event_size": 1},
+    ],
+)
+def test_what_is_not_supported_yet_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="not supported yet: ") as caught:
+        config(**options)
+    assert caught.value.name == next(iter(options))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"http": "my.protocol:Class"},
+        {"http": asyncio.Protocol},
+        {"ws": "my.protocol:Class"},
+        {"port": -1},
+        {"port": 65536},
+        {"backlog": -1},
+        {"timeout_write": -0.5},
+        {"limit_concurrency": -1},
+        {"headers": [("two words", "x")]},
+        {"headers": [("", "x")]},
+        {"headers": [("x", "a\r\nb: c")]},
+        {"headers": [("x", "€")]},
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError) as caught:
+        config(**options)
+    assert caught.value.name == next(iter(options))
+    assert str(caught.value).startswith(f"{caught.value.name}: ")
+
+
+@pytest.mark.parametrize("name", ["h11", "httptools", "zttp"])
+def test_uvicorns_protocols_are_the_native_one(name: str, log: Any) -> None:
+    config(http=name).load()
+    assert log.lines == [f"INFO: The native HTTP core serves in the place of '{name}'."]
+
+
+def test_a_websocket_protocol_by_name_is_warned_of(log: Any) -> None:
+    config(ws="wsproto").load()
+    [line] = log.lines
+    assert line == "WARNING: WebSocket connections are not served yet, by 'wsproto' neither."
+
+
+def test_workers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for one in ("1", ""):
+        monkeypatch.setenv("WEB_CONCURRENCY", one)
+        assert config().workers == 1
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
+    assert config(workers=1).workers == 1
+    with pytest.raises(OptionError, match="workers"):
+        config()
+
+
+def test_the_environment_file_is_read_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Any
+) -> None:
+    pytest.importorskip("dotenv")
+    monkeypatch.setenv("WEB_CONCURRENCY", "")  # Restored after the test.
+    monkeypatch.delenv("WEB_CONCURRENCY")
+    file = tmp_path / "environment"
+    file.write_text("WEB_CONCURRENCY=7\n")
+    with pytest.raises(OptionError, match="workers"):
+        config(env_file=file)
+    assert log.lines == [f"INFO: Loading environment from '{file}'"]
+
+
+def test_an_environment_file_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dotenv", None)
+    with pytest.raises(OptionError, match="env_file: needs the package python-dotenv"):
+        config(env_file="environment")
+
+
+def test_logging_is_configured_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    Config(app, log_level="error")
+    assert logging.getLogger("uvicorn.error").level == logging.ERROR
+    assert logging.getLogger("uvicorn").propagate is False
+
+
+def test_a_port_may_be_text() -> None:
+    assert config(port="8080").port == 8080
+
+
+def test_headers_are_encoded() -> None:
+    made = config(headers=[("X-One", " 1 "), ("x-two", "ü")])
+    assert made.encoded_headers == [(b"x-one", b"1"), (b"x-two", b"\xfc")]
+    assert made.server_name == b"ferricorn"
+
+
+def test_the_server_header_can_be_replaced_or_left_out() -> None:
+    assert config(headers=[("Server", "mine")]).server_name is None
+    assert config(server_header=False).server_name is None
+
+
+def test_a_name_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "some_module", SimpleNamespace(app=app))
+    made = config("some_module:app")
+    made.load()
+    assert made.loaded
+    assert made.loaded_app is app
+    assert (made.interface, made.asgi_version) == ("asgi3", "3.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("no_module:app", 'Could not import module "no_module".'),
+        ("os:no_app", 'Attribute "no_app" not found in module "os".'),
+        ("os", 'Import string "os" must be in format "<module>:<attribute>".'),
+    ],
+)
+def test_an_application_that_is_not_there(name: str, line: str, log: Any) -> None:
+    with pytest.raises(SystemExit) as caught:
+        config(name).load()
+    assert caught.value.code == 3
+    assert log.lines == [f"ERROR: Error loading ASGI app. {line}"]
+
+
+def test_asgi2_is_adapted() -> None:
+    class Double:
+        def __init__(self, scope: Any) -> None: ...
+
+        async def __call__(self, receive: Any, send: Any) -> None: ...
+
+    made = config(Double)
+    made.load()
+    assert isinstance(made.loaded_app, ASGI2Middleware)
+    assert made.asgi_version == "2.0"
+
+
+def test_the_interface_can_be_told() -> None:
+    made = config(app, interface="asgi2")
+    made.load()
+    assert isinstance(made.loaded_app, ASGI2Middleware)
+
+
+def test_a_wsgi_application_is_refused(log: Any) -> None:
+    def wsgi(environ: Any, start_response: Any) -> Any: ...
+
+    with pytest.raises(SystemExit) as caught:
+        config(wsgi).load()
+    assert caught.value.code == 3
+    [line] = log.lines
+    assert line.startswith("ERROR: Error loading ASGI app. This is a WSGI application")
+    assert "a2wsgi.WSGIMiddleware" in line
+
+
+def test_a_factory(log: Any) -> None:
+    made = config(make_app, factory=True)
+    made.load()
+    assert made.loaded_app is app
+    assert log.lines == []
+
+
+def test_a_factory_without_the_flag(log: Any) -> None:
+    made = config(make_app)
+    made.load()
+    assert made.loaded_app is app
+    [line] = log.lines
+    assert line == (
+        "WARNING: ASGI app factory detected. Using it, "
+        "but please consider setting the --factory flag explicitly."
+    )
+
+
+def test_a_factory_that_wants_arguments(log: Any) -> None:
+    def factory(settings: Any) -> Any: ...
+
+    with pytest.raises(SystemExit) as caught:
+        config(factory, factory=True).load()
+    assert caught.value.code == 3
+    [line] = log.lines
+    assert line.startswith("ERROR: Error loading ASGI app factory: ")
+    assert line.endswith("factory() missing 1 required positional argument: 'settings'")
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_an_error_inside_a_factory_is_shown_whole(flag: bool) -> None:
+    def factory() -> Any:
+        return len(5)  # type: ignore[arg-type]
+
+    with pytest.raises(TypeError, match="has no len"):
+        config(factory, factory=flag).load()
+
+
+def test_messages_are_logged_at_level_trace() -> None:
+    made = config(log_level="trace")
+    made.load()
+    assert isinstance(made.loaded_app, MessageLoggerMiddleware)
+
+
+@pytest.mark.parametrize("name", ["auto", "asyncio"])
+def test_loops_by_name(name: str) -> None:
+    factory = config(loop=name).get_loop_factory()
+    assert factory is not None
+    loop = factory()
+    assert isinstance(loop, asyncio.AbstractEventLoop)
+    loop.close()
+
+
+def test_auto_takes_asyncio_where_uvloop_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ferricorn.loops.uvloop", raising=False)
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    factory = config().get_loop_factory()
+    assert factory is not None
+    loop = factory()
+    assert type(loop).__module__.startswith("asyncio")
+    loop.close()
+
+
+def test_no_loop_factory_and_a_foreign_one() -> None:
+    assert config(loop="none").get_loop_factory() is None
+    assert config(loop="asyncio:SelectorEventLoop").get_loop_factory() is asyncio.SelectorEventLoop
+
+
+def test_a_loop_that_is_not_there(log: Any) -> None:
+    with pytest.raises(SystemExit) as caught:
+        config(loop="no_module:loop").get_loop_factory()
+    assert caught.value.code == 3
+    text = 'Error loading custom loop setup function. Could not import module "no_module".'
+    assert log.lines == [f"ERROR: {text}"]
+
+
+def test_setup_event_loop_names_its_successor() -> None:
+    with pytest.raises(AttributeError, match="get_loop_factory"):
+        config().setup_event_loop()
+
+
+def test_a_bound_socket_is_announced_and_inheritable(log: Any) -> None:
+    with config(port=0).bind_socket() as sock:
+        port = sock.getsockname()[1]
+        assert sock.get_inheritable()
+    assert log.lines == [
+        f"INFO: Ferricorn running on http://127.0.0.1:{port} (Press CTRL+C to quit)"
+    ]
+
+
+def test_a_socket_that_cannot_be_bound(log: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(SystemExit) as caught:
+        config(port=other.getsockname()[1]).bind_socket()
+    assert caught.value.code == 3
+    assert "address already in use" in log.lines[0]
