@@ -36,21 +36,80 @@ LONGEST_SEED = 4096
 
 # What has a meaning somewhere: read as one thing here and as another there, it smuggles requests.
 WORDS = [
-    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b" ", b"\t", b"\0", b":", b";", b",", b"\x0b", b"\x85",
-    b"\xa0", b"\xff", b"%00", b"%2f", b"\x1b", b'"', b"\\", b"0", b"5", b"-1", b"+5", b"0x5", b"1e3",
-    b"ffffffffffffffff", b"18446744073709551616", b"GET ", b"POST ", b"PUT ", b"CONNECT ",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b" HTTP/0.9\r\n", b" /",
-    b" *", b" http://h/", b"Host: a\r\n", b"Host: a/b\r\n", b"Content-Length: 5\r\n",
-    b"Content-Length: 0\r\n", b"Content_Length: 5\r\n", b"Transfer-Encoding: chunked\r\n",
-    b"Transfer-Encoding: gzip, chunked\r\n", b"Transfer-Encoding: identity\r\n", b"chunked",
-    b"Connection: close\r\n", b"Connection: keep-alive\r\n", b"Connection: upgrade\r\n",
-    b"Upgrade: websocket\r\n", b"Upgrade: h2c\r\n", b"Expect: 100-continue\r\n", b"Expect: x\r\n",
-    b"X: y\r\n", b" fold\r\n", b"0\r\n\r\n", b"5\r\nhello\r\n", b"1;a=b\r\nx\r\n", b"Trailer: x\r\n",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\r\n\r\n",
+    b"\n\n",
+    b" ",
+    b"\t",
+    b"\0",
+    b":",
+    b";",
+    b",",
+    b"\x0b",
+    b"\x85",
+    b"\xa0",
+    b"\xff",
+    b"%00",
+    b"%2f",
+    b"\x1b",
+    b'"',
+    b"\\",
+    b"0",
+    b"5",
+    b"-1",
+    b"+5",
+    b"0x5",
+    b"1e3",
+    b"ffffffffffffffff",
+    b"18446744073709551616",
+    b"GET ",
+    b"POST ",
+    b"PUT ",
+    b"CONNECT ",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b" HTTP/1.1\r\n",
+    b" HTTP/1.0\r\n",
+    b" HTTP/0.9\r\n",
+    b" /",
+    b" *",
+    b" http://h/",
+    b"Host: a\r\n",
+    b"Host: a/b\r\n",
+    b"Content-Length: 5\r\n",
+    b"Content-Length: 0\r\n",
+    b"Content_Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: gzip, chunked\r\n",
+    b"Transfer-Encoding: identity\r\n",
+    b"chunked",
+    b"Connection: close\r\n",
+    b"Connection: keep-alive\r\n",
+    b"Connection: upgrade\r\n",
+    b"Upgrade: websocket\r\n",
+    b"Upgrade: h2c\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Expect: x\r\n",
+    b"X: y\r\n",
+    b" fold\r\n",
+    b"0\r\n\r\n",
+    b"5\r\nhello\r\n",
+    b"1;a=b\r\nx\r\n",
+    b"Trailer: x\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-]  # fmt: skip
+]
 
 TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCXYZabcxyz"
-PATHS = [b"/", b"/early", b"/stream", b"/read", b"/a%2fb/../c//d;e=f", b"/%00%ff", b"/" + b"l" * 900]
+PATHS = [
+    b"/",
+    b"/early",
+    b"/stream",
+    b"/read",
+    b"/a%2fb/../c//d;e=f",
+    b"/%00%ff",
+    b"/" + b"l" * 900,
+]
 
 
 @dataclass
@@ -137,7 +196,9 @@ def valid(rng: random.Random, last: bool) -> tuple[bytes, bytes]:
     fields = [(b"Host", host)]
     for _ in range(rng.randrange(8)):
         name = b"x-" + bytes(rng.choices(TOKEN, k=rng.randrange(1, 20)))
-        inner = bytes(rng.choices([*range(0x20, 0x7F), *range(0x80, 0x100), 9], k=rng.randrange(40)))
+        inner = bytes(
+            rng.choices([*range(0x20, 0x7F), *range(0x80, 0x100), 9], k=rng.randrange(40))
+        )
         fields.append((name, inner.strip(b" \t")))
     body = b""
     framed = rng.randrange(3)
