@@ -67,9 +67,7 @@ fn running_out_pauses_accepting() {
     while let Ok(file) = File::open("/dev/null") {
         hoard.push(file);
     }
-    server.until("a pause", |server| {
-        server.reactor.stats().accept_pauses > 0
-    });
+    server.until("a pause", |server| server.reactor.stats().accept_pauses > 0);
     assert_eq!(server.reactor.connections(), 1);
     assert!(!server.reactor.has_ready(), "a pause that spins is none");
     assert!(server.reactor.next_deadline().is_some_and(|at| at > 0));

@@ -15,7 +15,9 @@ const SOON: u64 = 40;
 /// Turns until the clock has passed `SOON` twice.
 fn let_pass(server: &mut Server) {
     let start = Instant::now();
-    server.until("time", |_| start.elapsed() > Duration::from_millis(2 * SOON));
+    server.until("time", |_| {
+        start.elapsed() > Duration::from_millis(2 * SOON)
+    });
 }
 
 fn assert_answered_408(server: &mut Server, client: &mut Client) {
@@ -144,7 +146,9 @@ fn an_idle_connection_is_closed() {
     }
     assert_eq!(server.end_of(&mut client), End::Closed);
     assert!(client.received.is_empty(), "{}", client.text());
-    assert!(server.has(&Seen::Closed(server.requests().next().unwrap().exchange.session)));
+    assert!(server.has(&Seen::Closed(
+        server.requests().next().unwrap().exchange.session
+    )));
 }
 
 /// The loop was held up by an application while the next request arrived: its client is not late.
@@ -164,7 +168,9 @@ fn a_request_that_arrived_in_time_is_served_though_it_is_seen_late() {
     fresh.send("GET /fre");
     let mut upload = server.connect();
     upload.send([&post(10), "half,"].concat());
-    server.until("three connections", |server| server.reactor.stats().requests == 2);
+    server.until("three connections", |server| {
+        server.reactor.stats().requests == 2
+    });
     server.until("half a head", |server| server.reactor.connections() == 3);
 
     kept.send(get("/second"));
@@ -217,7 +223,10 @@ fn a_slow_reader_of_a_whole_response_is_not_idle() {
     let exchange = server.request().exchange;
     server.start(exchange, Some(1_000_000));
     let piece = Data::Payload(Payload::new(vec![0; 1_000_000]));
-    assert_eq!(server.reactor.body(exchange, piece, false).unwrap(), Flow::Ready);
+    assert_eq!(
+        server.reactor.body(exchange, piece, false).unwrap(),
+        Flow::Ready
+    );
     let_pass(&mut server);
     assert_eq!(server.response(&mut client).1.len(), 1_000_000);
     assert_eq!(server.end_of(&mut client), End::Closed);

@@ -109,7 +109,10 @@ fn it_is_handed_back_when_it_was_sent() {
     assert!(server.reactor.take_spent().is_empty());
     server.flush();
     let spent = server.reactor.take_spent();
-    assert!(matches!(spent.as_slice(), [Piece::File { .. }]), "{spent:?}");
+    assert!(
+        matches!(spent.as_slice(), [Piece::File { .. }]),
+        "{spent:?}"
+    );
     assert_eq!(server.response(&mut client).1.len(), 1000);
 }
 

@@ -12,9 +12,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ferricorn_engine::{
-    Address, Batch, Data, ExchangeId, Flow, Options, Reactor, SessionId, Work,
-};
+use ferricorn_engine::{Address, Batch, Data, ExchangeId, Flow, Options, Reactor, SessionId, Work};
 use ferricorn_proto::{Fault, Limits};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -108,7 +106,11 @@ pub struct Server {
 impl Server {
     /// A server on a TCP port of its own.
     pub fn new(options: Options) -> Self {
-        Self::on(options, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into(), |_| ())
+        Self::on(
+            options,
+            &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into(),
+            |_| (),
+        )
     }
 
     /// A server on `address`, with a listening socket that was set up by `prepare`.

@@ -77,7 +77,11 @@ fn pipelined_requests_are_answered_in_one_piece() {
     let mut server = Server::host(options());
     server.echo = true;
     let session = server.reactor.open_host();
-    feed(&mut server, session, [get("/1"), get("/2"), get("/3")].concat());
+    feed(
+        &mut server,
+        session,
+        [get("/1"), get("/2"), get("/3")].concat(),
+    );
     let outputs = server
         .seen
         .iter()

@@ -57,7 +57,12 @@ fn a_reset_in_the_middle_of_a_response_is_told() {
     let exchange = server.request().exchange;
     server.start(exchange, None);
     let piece = vec![0; 200_000];
-    while server.reactor.body(exchange, Data::Copy(&piece), true).unwrap() == Flow::Ready {
+    while server
+        .reactor
+        .body(exchange, Data::Copy(&piece), true)
+        .unwrap()
+        == Flow::Ready
+    {
         server.settle();
     }
     client.reset();
@@ -105,7 +110,11 @@ fn who_leaves_between_requests_is_let_go() {
     let session = server.request().exchange.session;
     assert_eq!(server.count(&Seen::Closed(session)), 1);
     let gone = |seen: &&Seen| matches!(seen, Seen::Disconnected(_));
-    assert_eq!(server.seen.iter().filter(gone).count(), 0, "nobody was waiting");
+    assert_eq!(
+        server.seen.iter().filter(gone).count(),
+        0,
+        "nobody was waiting"
+    );
 }
 
 /// Bytes that came before the end count, however the end is reported.
@@ -154,6 +163,8 @@ fn many_clients_that_come_and_go_share_few_slots() {
         }
     }
     server.until("closed", |server| server.reactor.connections() == 0);
-    let slots = server.requests().map(|request| request.exchange.session.slot);
+    let slots = server
+        .requests()
+        .map(|request| request.exchange.session.slot);
     assert!(slots.max().unwrap() < 10);
 }

@@ -22,7 +22,11 @@ fn answers_of_one_turn_leave_together_and_in_order() {
     }
     server.until("bytes", |_| client.read_once() > 0);
     let whole = client.text();
-    assert_eq!(whole.matches("HTTP/1.1 200").count(), 3, "in one read: {whole}");
+    assert_eq!(
+        whole.matches("HTTP/1.1 200").count(),
+        3,
+        "in one read: {whole}"
+    );
     let places = ["\r\n\r\n/1", "\r\n\r\n/2", "\r\n\r\n/3"]
         .map(|body| find(whole.as_bytes(), body.as_bytes()).unwrap());
     assert!(places.is_sorted());
@@ -90,7 +94,9 @@ fn a_pipeline_longer_than_any_buffer_is_answered_whole() {
     let mut server = Server::new(options());
     server.echo = true;
     let mut client = server.connect();
-    let pipeline: String = (0..COUNT).map(|number| get(&format!("/{number:05}"))).collect();
+    let pipeline: String = (0..COUNT)
+        .map(|number| get(&format!("/{number:05}")))
+        .collect();
     let mut sent = 0;
     let mut answers = 0;
     server.until("all answers", |_| {
@@ -101,7 +107,10 @@ fn a_pipeline_longer_than_any_buffer_is_answered_whole() {
             if client.received.len() < body.end {
                 break;
             }
-            assert_eq!(client.received[body.clone()], *format!("/{answers:05}").as_bytes());
+            assert_eq!(
+                client.received[body.clone()],
+                *format!("/{answers:05}").as_bytes()
+            );
             client.received.drain(..body.end);
             answers += 1;
         }

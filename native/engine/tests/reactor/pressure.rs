@@ -26,8 +26,14 @@ fn a_body_that_nobody_asks_for_stays_in_the_kernel() {
         quiet = if moved { 0 } else { quiet + 1 };
     }
     let held = server.body(exchange).0.len();
-    assert!(held >= BODY_HIGH_WATER, "{held} bytes are enough for the application to work on");
-    assert!(held < BODY_HIGH_WATER + READ, "{held} bytes are held for nobody");
+    assert!(
+        held >= BODY_HIGH_WATER,
+        "{held} bytes are enough for the application to work on"
+    );
+    assert!(
+        held < BODY_HIGH_WATER + READ,
+        "{held} bytes are held for nobody"
+    );
     assert!(sent < LENGTH, "the client feels it");
 
     // The application takes some; as much is read again, and no more.
@@ -120,7 +126,12 @@ fn a_fast_stream_is_written_while_it_is_made() {
     // The application never waits for the loop: only what the socket takes at once can leave.
     for _ in 0..20 {
         sent += piece.len();
-        if server.reactor.body(exchange, Data::Copy(&piece), true).unwrap() == Flow::Blocked {
+        if server
+            .reactor
+            .body(exchange, Data::Copy(&piece), true)
+            .unwrap()
+            == Flow::Blocked
+        {
             break;
         }
         client.read();

@@ -30,7 +30,11 @@ fn the_answer_reaches_a_peer_that_sends_on() {
     server.send(&mut client, &flood);
     let (head, _) = server.response(&mut client);
     assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
-    assert_eq!(server.end_of(&mut client), End::Closed, "in order, not by a reset");
+    assert_eq!(
+        server.end_of(&mut client),
+        End::Closed,
+        "in order, not by a reset"
+    );
     drop(client);
     server.until("closed", |server| server.reactor.connections() == 0);
     assert_eq!(server.requests().count(), 0);
@@ -54,7 +58,8 @@ fn an_upload_that_nobody_wants_is_answered_while_it_comes() {
 fn a_body_that_errs_ends_its_exchange() {
     let mut server = Server::new(options());
     let mut client = server.connect();
-    client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nno\r\n");
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nno\r\n");
     let exchange = server.request().exchange;
     let (head, _) = server.response(&mut client);
     assert!(head.starts_with("HTTP/1.1 400 "), "{head}");

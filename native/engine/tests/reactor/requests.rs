@@ -2,7 +2,8 @@
 
 use crate::harness::{Seen, Server, get, options, post};
 
-const UPLOAD: &[u8] = b"POST /a?b=c HTTP/1.1\r\nHost: x\r\nX-One: 1\r\nTransfer-Encoding: chunked\r\n\r\n\
+const UPLOAD: &[u8] =
+    b"POST /a?b=c HTTP/1.1\r\nHost: x\r\nX-One: 1\r\nTransfer-Encoding: chunked\r\n\r\n\
       4\r\nWiki\r\n5\r\npedia\r\n0\r\n\r\n";
 
 fn assert_is_the_upload(server: &mut Server) {
@@ -16,7 +17,11 @@ fn assert_is_the_upload(server: &mut Server) {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    let wanted = [("host", "x"), ("x-one", "1"), ("transfer-encoding", "chunked")];
+    let wanted = [
+        ("host", "x"),
+        ("x-one", "1"),
+        ("transfer-encoding", "chunked"),
+    ];
     assert_eq!(fields, wanted);
     server.until("the whole body", |server| server.body(request.exchange).1);
     assert_eq!(server.body(request.exchange).0, b"Wikipedia");
