@@ -76,7 +76,7 @@ fn running_out_pauses_accepting() {
 
     // One connection that ends makes room for one that waits.
     drop(early);
-    server.until("one more", |server| server.reactor.stats().accepted == 2);
+    server.until("one more", |server| server.reactor.stats().accepted > 1);
     hoard.clear();
     for client in &mut late {
         assert_eq!(server.response(client).1, b"/late");
