@@ -435,7 +435,7 @@ impl Client {
 
     /// Reads once and gives the number of bytes.
     pub fn read_once(&mut self) -> usize {
-        let mut buffer = [0; 64 * 1024];
+        let mut buffer = vec![0; 64 * 1024];
         if self.end.is_some() {
             return 0;
         }

@@ -8,7 +8,7 @@ use crate::harness::{End, Seen, Server, get, options, post};
 fn nonsense_is_answered_and_closed() {
     let mut server = Server::new(options());
     let mut client = server.connect();
-    client.send("GET / HTTP/1.1\r\nno colon\r\n\r\n");
+    client.send("GET / HTTP/1.1\r\nno-colon\r\n\r\n");
     let (head, body) = server.response(&mut client);
     assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
     assert!(head.contains("connection: close"), "{head}");
@@ -25,7 +25,7 @@ fn nonsense_is_answered_and_closed() {
 fn the_answer_reaches_a_peer_that_sends_on() {
     let mut server = Server::new(options());
     let mut client = server.connect();
-    let mut flood = b"GET / HTTP/1.1\r\nno colon\r\n\r\n".to_vec();
+    let mut flood = b"GET / HTTP/1.1\r\nno-colon\r\n\r\n".to_vec();
     flood.resize(3_000_000, b'x');
     server.send(&mut client, &flood);
     let (head, _) = server.response(&mut client);

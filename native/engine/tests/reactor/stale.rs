@@ -51,7 +51,7 @@ fn after_its_slot_is_used_again() {
     let mut client = server.connect();
     client.send(get("/1"));
     let first = server.request();
-    drop(client);
+    client.reset();
     server.until("closed", |server| server.reactor.connections() == 0);
     assert_gone(&mut server, first.exchange);
 
