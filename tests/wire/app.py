@@ -1,7 +1,13 @@
-"""Two applications that say what they got: `reads` reads the body first, `early` never does."""
+"""Applications that say what they got.
+
+`reads` reads the body first, `early` never does; `streams` answers in pieces and without a length,
+`pauses` lets the loop do other things before it answers, `sometimes` is each of them in turn, as
+`manner` says for a path.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -35,21 +41,56 @@ async def _answer(send: Any, lines: list[str]) -> None:
     await send({"type": "http.response.body", "body": text})
 
 
-async def reads(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answer what the request was, once it is complete."""
-    assert scope["type"] == "http"
+async def _read(receive: Any) -> bytes | None:
+    """The body, or nothing if it does not come to its end."""
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return
+            return None
         body += message.get("body", b"")
         if not message.get("more_body", False):
-            break
-    await _answer(send, _describe(scope, bytes(body)))
+            return bytes(body)
+
+
+async def reads(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer what the request was, once it is complete."""
+    assert scope["type"] == "http"
+    body = await _read(receive)
+    if body is not None:
+        await _answer(send, _describe(scope, body))
+
+
+async def streams(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer the same in pieces."""
+    body = await _read(receive)
+    if body is None:
+        return
+    text = json.dumps(_describe(scope, body)).encode()
+    await send({"type": "http.response.start", "status": 200})
+    for piece in (text[:7], b"", text[7:]):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body"})
+
+
+async def pauses(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer the same a little later, when more of what the client sends has come."""
+    await asyncio.sleep(0.001)
+    await reads(scope, receive, send)
 
 
 async def early(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Answer what the request was, without a look at its body."""
     assert scope["type"] == "http"
     await _answer(send, _describe(scope, None))
+
+
+def manner(path: bytes) -> Any:
+    """The application that `sometimes` is for this path."""
+    return (early, reads, streams, pauses)[len(path) % 4]
+
+
+async def sometimes(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer in one of these manners."""
+    assert scope["type"] == "http"
+    await manner(scope["raw_path"])(scope, receive, send)

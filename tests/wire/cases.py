@@ -66,6 +66,16 @@ def escape(data: bytes) -> str:
     )
 
 
+def as_lines(
+    method: bytes, target: bytes, fields: list[tuple[bytes, bytes]], body: bytes
+) -> list[str]:
+    """A request that was completed, as `app.py` writes it."""
+    lines = [f"request {escape(method)} {escape(target)} 1.1"]
+    lines += [f"field {escape(name)}: {escape(value)}" for name, value in fields]
+    lines += [f"body {escape(body)}"] if body else []
+    return [*lines, "end"]
+
+
 def read(path: Path) -> list[Case]:
     """The cases of a file."""
     cases: list[Case] = []

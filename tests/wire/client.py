@@ -31,17 +31,39 @@ class Responses:
                 return
             fields = dict(line.split(b": ", 1) for line in match[2].split(b"\r\n")[1:])
             status = int(match[1])
-            length = 0
+            parts = (b"", tail)
             if status >= 200 and not next(pending, False):
-                length = int(fields[b"content-length"])
-            if len(tail) < length:
+                parts = _split_body(fields, tail)
+            if parts is None:
                 self.whole = False
                 return
+            body, rest = parts
             self.statuses.append(status)
             if status >= 200:
                 self.fields.append(fields)
-                self.bodies.append(tail[:length])
-            rest = tail[length:]
+                self.bodies.append(body)
+
+
+def _split_body(fields: dict[bytes, bytes], data: bytes) -> tuple[bytes, bytes] | None:
+    """Take a body apart from what follows it; nothing if it is not whole."""
+    if b"content-length" in fields:
+        length = int(fields[b"content-length"])
+        return (data[:length], data[length:]) if len(data) >= length else None
+    if b"transfer-encoding" not in fields:
+        # To the end of the connection, as for a client of HTTP/1.0.
+        return data, b""
+    assert fields[b"transfer-encoding"] == b"chunked"
+    body = b""
+    while line := re.match(rb"([0-9a-f]+)\r\n", data):
+        end = line.end() + int(line[1], 16)
+        chunk = data[line.end() : end]
+        if data[end : end + 2] != b"\r\n":
+            return None
+        data = data[end + 2 :]
+        if not chunk:
+            return body, data
+        body += chunk
+    return None
 
 
 class Connection:
@@ -49,6 +71,8 @@ class Connection:
 
     def __init__(self, port: int, heads: list[bool]) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        # What is sent in pieces is to arrive in pieces.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.heads = heads
         self.data = b""
         self.open = True

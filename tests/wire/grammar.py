@@ -42,9 +42,29 @@ TROUBLE = [
     b"X:\r\n y\r\n",
     b"Host: other\r\n",
     b"Connection: close\r\n",
+    b"Content-Length: 18446744073709551616\r\n",
+    b"Transfer-Encoding: gzip, chunked\r\n",
+    b"Connection: keep-alive\r\n",
+    b"Connection: upgrade\r\nUpgrade: websocket\r\n",
+    b"Connection: upgrade\r\nUpgrade: h2c\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Expect: x\r\n",
+    b"Trailer: x\r\n",
+    b"5\r\nhello\r\n",
+    b"1;a=b\r\nx\r\n",
+    b"0x5\r\n",
+    b"ffffffffffffffff\r\n",
+    b"POST ",
+    b"CONNECT ",
+    b" http://h/",
+    b"%00",
     b" HTTP/1.1",
+    b" HTTP/0.9",
     b"HTTP/1.0",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n",
+    # A client that speaks TLS.
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 ]
 
 
@@ -103,8 +123,10 @@ def _chunked(rng: random.Random, body: bytes) -> bytes:
     return b"".join(parts) + b"\r\n"
 
 
-def request(rng: random.Random, *, any_method: bool = False) -> Request:
-    """A valid request that lets the connection go on."""
+def request(
+    rng: random.Random, *, any_method: bool = False, last: bool = False, longest_body: int = 40
+) -> Request:
+    """A valid request that lets the connection go on, unless it is said to be the last."""
     method = _text(rng, TOKEN, 1, 12) if any_method and rng.random() < 0.2 else rng.choice(METHODS)
     if method in (b"CONNECT", b"HEAD"):
         method = b"GET"
@@ -115,7 +137,9 @@ def request(rng: random.Random, *, any_method: bool = False) -> Request:
         name = _text(rng, TOKEN, 1, 12)
         if name.lower() not in TAKEN:
             fields.append((name, _value(rng)))
-    body = _text(rng, bytes(range(256)), 1, 40) if rng.random() < 0.6 else b""
+    if last:
+        fields.append((b"Connection", rng.choice([b"close", b"x, Close"])))
+    body = rng.randbytes(rng.randint(1, longest_body)) if rng.random() < 0.6 else b""
     framed = b""
     if body and rng.random() < 0.5:
         fields.append((b"Content-Length", rng.choice([b"%d", b"0%d"]) % len(body)))
