@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-import aiohttp
 import httpx
 import pytest
 from tests.frameworks.conftest import Serve
-from tests.support.server import PATIENCE, Server
+from tests.support.server import Server
 
 PICTURE = bytes(range(256)) * 1024
 
@@ -89,34 +86,6 @@ def test_many_at_once_do_not_mix(client: httpx.Client) -> None:
 
     with ThreadPoolExecutor(16) as threads:
         assert all(threads.map(ask, range(300)))
-
-
-def test_an_aiohttp_client_is_served(shop: Server) -> None:
-    async def talk() -> list[object]:
-        timeout = aiohttp.ClientTimeout(total=PATIENCE)
-        async with aiohttp.ClientSession(shop.url, timeout=timeout) as session:
-
-            async def ask(number: int) -> object:
-                order = {"item": "nail", "count": number}
-                async with session.post(f"/orders/{number}", json=order) as response:
-                    return (await response.json())["count"]
-
-            return await asyncio.gather(*(ask(number) for number in range(1, 100)))
-
-    assert asyncio.run(talk()) == list(range(1, 100))
-
-
-def test_curl_is_served(shop: Server) -> None:
-    command = ["curl", "--silent", "--show-error", "--max-time", "30", "--noproxy", "*"]
-    upload = ["-F", "note=by curl", "-F", "file=@-;filename=a.bin", f"{shop.url}/upload"]
-    ran = subprocess.run([*command, *upload], input=PICTURE, capture_output=True, check=True)
-    assert json.loads(ran.stdout)["sum"] == sum(PICTURE)
-    # Enough for curl to ask with Expect: 100-continue and to send in chunks.
-    stream = ["-T", "-", "-X", "POST", "-H", "Expect: 100-continue", f"{shop.url}/upload/raw"]
-    ran = subprocess.run(
-        [*command, *stream], input=bytes(3_000_000), capture_output=True, check=True
-    )
-    assert json.loads(ran.stdout)["size"] == 3_000_000
 
 
 def test_forms_and_files_are_uploaded(client: httpx.Client) -> None:

@@ -77,6 +77,14 @@ def who_in_a_thread() -> str:
     return customer.get()
 
 
+@app.get("/visits")
+async def visits(request: Request, response: Response) -> dict[str, str]:
+    count = int(request.cookies.get("visits", "0")) + 1
+    response.set_cookie("visits", str(count), httponly=True, samesite="strict")
+    response.set_cookie("last", "visits", max_age=3600)
+    return request.cookies
+
+
 @app.post("/orders/{number}")
 async def order(number: int, order: Order, express: bool = False) -> dict[str, object]:
     return {"number": number, "express": express, **order.model_dump()}
