@@ -152,8 +152,20 @@ def test_a_waiting_sender_goes_on_when_the_client_leaves(sending: Server, leave:
         assert settled(sending) < 1000
         getattr(client, leave)()
         assert sending.notes("flood over")
-    assert not sending.lines("ERROR|Traceback|Exception")
     assert sending.get("/").body == b"ok"
+    sending.stop()
+    assert not sending.lines("ERROR|Traceback|Exception")
+
+
+def test_a_waiting_sender_goes_on_when_another_ends_the_response(sending: Server) -> None:
+    with sending.connect() as client:
+        client.request("GET", "/two_senders")
+        client.head()
+        while client.read_chunk():
+            pass
+        assert client.exactly(2) == b"\r\n"
+        assert sending.notes("other sender over")
+        assert client.get("/").body == b"ok"
 
 
 def test_many_clients_that_do_not_read_disturb_nobody(sending: Server) -> None:

@@ -199,6 +199,7 @@ def test_a_client_that_leaves_before_its_request_was_whole(fresh: Server, start:
         raw = client.rest()
     assert raw == b"" or raw.startswith(b"HTTP/1.1 400 ")
     assert fresh.get("/").status == 200
+    fresh.stop()
     assert not fresh.lines("ERROR|Traceback")
 
 

@@ -59,6 +59,7 @@ def test_an_exception(
         CLIENTS[client_gets](client)
     fresh.wait_for(rf"Error: {text}$|StopAsyncIteration: {text}$")
     assert fresh.get("/").status == 200
+    fresh.stop()
     assert len(fresh.lines(EXCEPTION)) == 1
     assert len(fresh.lines("^Traceback")) == (2 if name == "group" else 1)
     # The traceback shows the application's line, and nothing is said by asyncio.
@@ -81,8 +82,9 @@ def test_an_exception_after_the_client_left_is_logged(
     with fresh.connect() as client:
         client.request("GET", "/raises_when_left")
     fresh.wait_for("FaultError: when left$")
-    assert len(fresh.lines(EXCEPTION)) == 1
     assert fresh.get("/").status == 200
+    fresh.stop()
+    assert len(fresh.lines(EXCEPTION)) == 1
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,7 @@ def test_what_no_application_should_let_out_ends_its_request_only(
     with fresh.connect() as client:
         client.request("GET", f"/{name}")
         expect_500(client)
+    fresh.wait_for(EXCEPTION)
     assert fresh.get("/").status == 200
 
 
@@ -120,6 +123,18 @@ def test_an_application_that_returns_too_early(
 def test_an_application_that_returns_something(fresh: Server) -> None:
     assert fresh.get("/returns_something").body == b"ok"
     fresh.wait_for("^ERROR:    ASGI callable should return None, but returned '42'.$")
+
+
+def test_a_task_that_cannot_be_made_does_not_hold_up_the_end(
+    server: StartServer, everywhere: dict[str, str]
+) -> None:
+    fresh = server(APP, **everywhere)
+    assert fresh.get("/breaks_the_factory").status == 200
+    assert fresh.get("/").status == 500
+    fresh.wait_for("FaultError: no task$")
+    assert fresh.get("/").status == 200
+    fresh.stop()
+    assert not fresh.lines("Waiting for background tasks")
 
 
 def test_a_thousand_failures_leave_nothing_behind(fresh: Server) -> None:

@@ -191,6 +191,7 @@ def test_a_listener_beside_a_response_hears_the_end(
         assert client.read_chunk() == b"first"
     assert fresh.notes("listener heard")
     assert fresh.notes("sender done")
+    fresh.stop()
     assert not fresh.lines("Exception")
 
 

@@ -270,6 +270,7 @@ def test_sends_after_the_client_left_go_nowhere(
         client.request("GET", "/after_the_end")
         client.reset()
     assert fresh.notes("sent to nobody")
+    fresh.stop()
     assert not fresh.lines("ERROR|Traceback|Exception")
 
 

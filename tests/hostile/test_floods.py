@@ -266,6 +266,6 @@ def test_more_connections_than_the_limit(server: Callable[..., Server], driver: 
             assert response["connection"] == "close"
             assert int(response["retry-after"]) >= 1
             assert refused.closed()
-        assert limited.lines("Exceeded concurrency limit.")
+        limited.wait_for(r"Exceeded concurrency limit\.")
     # With the others gone, there is room again.
     wait_until(lambda: limited.get().status == 200)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.conftest import DRIVERS
+from tests.hostile.test_floods import wait_until
 from tests.support.client import Client, CutError
 from tests.support.server import PATIENCE, Server
 
@@ -68,10 +69,11 @@ def test_a_connection_that_never_says_anything_ends(hasty: Server) -> None:
 @pytest.mark.parametrize("head", [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nhost: a\r\n"])
 def test_a_head_that_stops_is_408(hasty: Server, head: bytes) -> None:
     with hasty.connect() as client:
+        port = client.sock.getsockname()[1]
         client.send(head)
         assert client.response().status == 408
         assert client.closed()
-    assert hasty.lines("Request timed out: the request head took too long")
+    hasty.wait_for(f"Request timed out: the request head took too long.*:{port}\\b")
 
 
 def test_a_head_that_trickles_in_does_not_earn_more_time(hasty: Server) -> None:
@@ -112,10 +114,11 @@ def test_empty_lines_do_not_earn_more_time(hasty: Server) -> None:
 )
 def test_a_body_that_stops_is_408(hasty: Server, start: bytes) -> None:
     with hasty.connect() as client:
+        port = client.sock.getsockname()[1]
         client.send(b"POST /echo HTTP/1.1\r\nhost: a\r\n" + start)
         assert client.response().status == 408
         assert client.closed()
-    assert hasty.lines("Request timed out: the request body took too long")
+    hasty.wait_for(f"Request timed out: the request body took too long.*:{port}\\b")
 
 
 def test_the_application_hears_of_a_body_that_stops(hasty: Server) -> None:
@@ -174,6 +177,36 @@ def test_a_peer_that_reads_nothing_is_cut(hasty: Server) -> None:
             client.response()
 
 
+def test_a_peer_that_reads_nothing_keeps_nothing(hasty: Server) -> None:
+    """Whatever it left unread, and wherever that waits: its connection is closed."""
+    hasty.get("/")
+    before = hasty.descriptors()
+    clients = []
+    for size in (100_000, 4_000_000, 20_000_000):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect((hasty.host, hasty.port))
+        clients.append(Client(sock))
+        clients[-1].request("GET", f"/zeros?{size}")
+    wait_until(lambda: hasty.descriptors() <= before)
+    for client in clients:
+        client.close()
+
+
+def test_time_before_100_continue_is_the_applications(hasty: Server) -> None:
+    """Who was not asked for the body does not owe it."""
+    before = len(hasty.notes("expects", 0))
+    with hasty.connect() as client:
+        client.send(b"POST /expects HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n")
+        client.send(b"expect: 100-continue\r\n\r\n")
+        hasty.notes("expects", before + 1)
+        time.sleep(3 * LIMITS["timeout_request_body"])
+        assert hasty.get("/pass/ask").status == 200
+        assert client.exactly(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(b"hello")
+        assert client.response().body == b"hello"
+
+
 def test_a_peer_that_reads_slowly_is_served(shared_server: Callable[..., Server]) -> None:
     """It takes something within each limit, and longer than the limit for the whole."""
     server = shared_server("tests.apps.hostile:app", timeout_write=2)
@@ -195,13 +228,14 @@ def test_a_peer_that_reads_slowly_is_served(shared_server: Callable[..., Server]
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_an_idle_connection_ends(shared_server: Callable[..., Server], driver: str) -> None:
-    server = shared_server("tests.apps.hostile:app", driver=driver, timeout_keep_alive=1)
-    with server.connect() as client:
+def test_an_idle_connection_ends(server: Callable[..., Server], driver: str) -> None:
+    fresh = server("tests.apps.hostile:app", driver=driver, timeout_keep_alive=1)
+    with fresh.connect() as client:
         assert client.get().status == 200
         assert client.get().status == 200
         assert client.closed()
-    assert not server.lines("timed out")
+    fresh.stop()
+    assert not fresh.lines("timed out")
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
