@@ -220,8 +220,15 @@ class Config:
     @property
     def server_name(self) -> bytes | None:
         """The value of the `server` header, None if it is off or the user gave another."""
-        given = any(name == b"server" for name, _ in self.encoded_headers)
-        return b"ferricorn" if self.server_header and not given else None
+        return b"ferricorn" if self.server_header and not self._gives(b"server") else None
+
+    @property
+    def sends_date(self) -> bool:
+        """Whether responses have a `date` of the server's; not if the user gave another."""
+        return self.date_header and not self._gives(b"date")
+
+    def _gives(self, header: bytes) -> bool:
+        return any(name == header for name, _ in self.encoded_headers)
 
     def configure_logging(self) -> None:
         """Configure the loggers as the options say."""
@@ -358,8 +365,14 @@ def defaults() -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
+# What these say depends on the response, so the server says it.
+_FRAMING = {"content-length", "transfer-encoding", "connection", "keep-alive", "trailer", "upgrade"}
+
+
 def _encode_header(name: str, value: str) -> tuple[bytes, bytes]:
     value = value.strip(" \t")
+    if name.lower() in _FRAMING:
+        raise OptionError("headers", f"{name!r} frames a response and is the server's to give.")
     if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
         raise OptionError("headers", f"{name!r}: {value!r} is not a valid header.")
     return name.lower().encode("latin-1"), value.encode("latin-1")

@@ -167,7 +167,7 @@ class Server:
             root_path=config.root_path,
             asgi_version=config.asgi_version,
             server_header=config.server_name,
-            date_header=config.date_header,
+            date_header=config.sends_date,
             headers=config.encoded_headers,
             access_log=access_log() if config.access_log else None,
             error_log=log_error,

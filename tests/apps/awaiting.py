@@ -54,6 +54,18 @@ async def what_they_are(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @routes
+async def others_of_their_kind(scope: Scope, receive: Receive, send: Send) -> None:
+    """Try to make a callable of each type."""
+    refused = 0
+    for each in (receive, send):
+        try:
+            type(each)()
+        except TypeError:
+            refused += 1
+    await respond_json(send, refused)
+
+
+@routes
 async def tasks_and_futures(scope: Scope, receive: Receive, send: Send) -> None:
     """Run each call by another of asyncio's means; the loop may be busy in between."""
     loop = asyncio.get_running_loop()

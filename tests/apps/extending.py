@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -70,6 +71,16 @@ async def path_missing(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @routes
+async def path_unfit(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send what is there and is no file: the error lets the response go on."""
+    await send(_start(None))
+    try:
+        await send({"type": "http.response.pathsend", "path": _path(scope)})
+    except OSError:
+        await send(BODY)
+
+
+@routes
 async def descriptor(scope: Scope, receive: Receive, send: Send) -> None:
     """Send parts of an open file among parts from memory."""
     await send(_start(None))
@@ -79,7 +90,8 @@ async def descriptor(scope: Scope, receive: Receive, send: Send) -> None:
         await send({**BODY, "more_body": True})
         file.seek(0)
         await send({**zero_copy, "file": file, "count": 3})
-        # The position of a file is its owner's: what was sent has not moved it.
+        # As with `os.sendfile`, what is sent from the position moves it.
+        await send({**zero_copy, "file": file, "count": 4})
         await send({**BODY, "body": b"[%d]" % file.tell(), "more_body": True})
         await send({**zero_copy, "file": file, "offset": 90})
         await send({**zero_copy, "file": file, "offset": 0, "count": 0})
@@ -129,6 +141,14 @@ async def trailers(scope: Scope, receive: Receive, send: Send) -> None:
     await send({**message, "headers": [(b"X-Sum", b"1")], "more_trailers": True})
     await send({**message, "headers": [(b"x-more", b"2")]})
     note("trailers sent")
+
+
+@routes
+async def trailers_of_a_refused_start(scope: Scope, receive: Receive, send: Send) -> None:
+    """Announce trailers with a head that is refused, then respond without them."""
+    with contextlib.suppress(RuntimeError):
+        await send({**START, "headers": [(b"broken", b"a\r\nb")], "trailers": True})
+    await respond(send, "no trailers")
 
 
 @routes

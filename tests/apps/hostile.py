@@ -67,6 +67,25 @@ async def waits(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @routes
+async def expects(scope: Scope, receive: Receive, send: Send) -> None:
+    """Ask for the body when a test lets it."""
+    note("expects")
+    await passed("ask")
+    await respond(send, await read_body(receive))
+
+
+@routes
+async def zeros(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send as many zeros as the query says."""
+    left = int(scope["query_string"])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while left:
+        part = bytes(min(left, 10_000))
+        left -= len(part)
+        await send({"type": "http.response.body", "body": part, "more_body": left > 0})
+
+
+@routes
 async def until_gone(scope: Scope, receive: Receive, send: Send) -> None:
     """Read everything that comes, up to the client's leaving."""
     note("arrived")

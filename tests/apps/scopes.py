@@ -13,6 +13,7 @@ routes = Routes()
 async def spoil(scope: Scope, receive: Receive, send: Send) -> None:
     """Write into everything of the scope that may be written into."""
     scope["asgi"]["version"] = "spoilt"
+    scope["extensions"]["http.response.pathsend"]["spoilt"] = True
     scope["extensions"]["spoilt"] = {}
     scope["headers"].append((b"spoilt", b"1"))
     scope["state"]["spoilt"] = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -115,6 +116,38 @@ async def flood(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 flooded = 0
+
+
+@routes
+async def two_senders(scope: Scope, receive: Receive, send: Send) -> None:
+    """End the response while another task waits for room to send."""
+    await send(START)
+
+    async def fill() -> None:
+        with contextlib.suppress(RuntimeError):
+            while True:
+                await send({**BODY, "body": bytes(200_000), "more_body": True})
+        note("other sender over")
+
+    other = asyncio.create_task(fill())
+    await asyncio.sleep(0.2)
+    await send(BODY)
+    await other
+
+
+@routes
+async def breaks_the_factory(scope: Scope, receive: Receive, send: Send) -> None:
+    """Have the loop fail to make the next task."""
+    loop = asyncio.get_running_loop()
+
+    def factory(loop: Any, coroutine: Any, **options: Any) -> Any:
+        if type(coroutine).__module__ != "ferricorn._native":
+            return asyncio.Task(coroutine, loop=loop, **options)
+        loop.set_task_factory(None)
+        raise FaultError("no task")
+
+    await respond(send)
+    loop.set_task_factory(factory)
 
 
 @routes

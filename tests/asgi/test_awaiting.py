@@ -33,6 +33,10 @@ def test_they_look_like_coroutines_and_functions_that_give_them(here: Server) ->
     }
 
 
+def test_only_the_server_makes_them(here: Server) -> None:
+    assert here.get("/others_of_their_kind").json() == 2
+
+
 def test_tasks_and_futures(fresh: Server) -> None:
     with fresh.connect() as client:
         client.request("POST", "/tasks_and_futures", ("transfer-encoding", "chunked"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -104,6 +105,15 @@ def test_a_file_that_is_not_there(fresh: Server, tmp_path: Path) -> None:
         expect_kept(client)
 
 
+def test_what_is_there_and_no_file_is_not_sent(here: Server, tmp_path: Path) -> None:
+    """A pipe that nobody writes to would stop the whole server."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
+        with here.connect() as client:
+            assert client.get(f"/path_unfit?{path}").body == b"body"
+            expect_kept(client)
+
+
 def test_a_file_before_the_response_begins(here: Server, hundred: Path) -> None:
     assert here.get(f"/path_before_start?{hundred}").body == b"RuntimeError"
 
@@ -145,7 +155,7 @@ def test_parts_of_an_open_file(here: Server, hundred: Path) -> None:
     with here.connect() as client:
         response = client.get(f"/descriptor?{hundred}")
         assert response.body == (
-            HUNDRED[5:15] + b"body" + HUNDRED[:3] + b"[0]" + HUNDRED[90:] + HUNDRED[95:] + b"end"
+            HUNDRED[5:15] + b"body" + HUNDRED[:7] + b"[7]" + HUNDRED[90:] + HUNDRED[95:] + b"end"
         )
         expect_kept(client)
 
@@ -184,6 +194,12 @@ def test_no_trailers_for_a_client_that_does_not_want_them(fresh: Server) -> None
         assert (response.body, response.trailers) == (b"bodybody", [])
         expect_kept(client)
     assert fresh.notes("trailers sent")
+
+
+def test_a_start_that_was_refused_leaves_no_trailers_due(here: Server) -> None:
+    with here.connect() as client:
+        assert client.get("/trailers_of_a_refused_start").body == b"no trailers"
+        expect_kept(client)
 
 
 def test_announced_trailers_that_do_not_come_are_a_fault(fresh: Server) -> None:

@@ -155,7 +155,7 @@ def test_root_path(shared_server: StartServer, root: str) -> None:
     scope = scope_for(server, b"GET /a%20b?c HTTP/1.1\r\nhost: x\r\n\r\n")
     assert scope["root_path"] == root
     assert scope["raw_path"] == root.encode() + b"/a%20b"
-    assert scope["path"] == root.replace("%C3%A9", "é").replace("%C3%A0", "à") + "/a b"
+    assert scope["path"] == root + "/a b"
     assert scope["query_string"] == b"c"
 
 

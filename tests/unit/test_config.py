@@ -142,6 +142,9 @@ def test_what_is_not_supported_yet_is_refused(options: dict[str, Any]) -> None:
         {"limit_concurrency": -1},
         {"headers": [("two words", "x")]},
         {"headers": [("", "x")]},
+        {"headers": [("Content-Length", "3")]},
+        {"headers": [("transfer-encoding", "chunked")]},
+        {"headers": [("connection", "close")]},
         {"headers": [("x", "a\r\nb: c")]},
         {"headers": [("x", "€")]},
     ],
@@ -209,6 +212,12 @@ def test_headers_are_encoded() -> None:
     made = config(headers=[("X-One", " 1 "), ("x-two", "ü")])
     assert made.encoded_headers == [(b"x-one", b"1"), (b"x-two", b"\xfc")]
     assert made.server_name == b"ferricorn"
+
+
+def test_the_date_header_can_be_replaced_or_left_out() -> None:
+    assert config().sends_date
+    assert not config(headers=[("Date", "never")]).sends_date
+    assert not config(date_header=False).sends_date
 
 
 def test_the_server_header_can_be_replaced_or_left_out() -> None:

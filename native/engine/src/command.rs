@@ -166,10 +166,12 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             && !session.blocked
             && !session.transport.is_host()
         {
-            match session
+            let before = session.output.len();
+            let sent = session
                 .transport
-                .drain(&mut session.output, &mut self.spent)
-            {
+                .drain(&mut session.output, &mut self.spent);
+            self.stats.bytes_out += before - session.output.len();
+            match sent {
                 Ok(Sent::All | Sent::Portion) => {}
                 Ok(Sent::Blocked) => session.blocked = true,
                 // The next flush meets the error again and ends the session.

@@ -7,14 +7,14 @@
 use ferricorn_proto::Timer;
 
 use crate::reactor::Reactor;
-use crate::session::Session;
 use crate::transport::{Sent, collect};
 use crate::work::{Batch, SessionId, Work};
 
 /// Responses of pipelined requests are held back up to this many bytes, then written.
 const HELD: u64 = 64 * 1024;
-/// Bytes handed to a host connection at once.
-const HOST_PORTION: usize = 256 * 1024;
+/// Bytes handed to a host connection at once. The deadline for progress is for a portion as a whole,
+/// so that it must not be large.
+const HOST_PORTION: usize = 64 * 1024;
 
 impl<P: AsRef<[u8]>> Reactor<P> {
     /// Writes what is queued and moves finished exchanges on.
@@ -41,55 +41,50 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         // A client that does not read its answers gets no further request served.
         let next = session.http.exchange_complete() && session.http.keep_alive();
         if next && session.output.len() < HELD {
-            session.live = false;
-            session.http.next_exchange();
+            session.next_exchange();
             if !session.input.is_empty() {
                 self.parse_buffered(id, batch);
                 let Some(session) = self.table.get(id) else {
                     return;
                 };
                 if session.live && session.output.len() < HELD {
+                    self.read_on(id);
                     self.mark_dirty(id);
                     return;
                 }
             }
-            // What came while the answer was made was reported once and left unread.
-            if self.table.get(id).is_some_and(|session| session.readable) {
-                self.mark_ready(id);
-            }
             self.tell_reading(id, batch);
         }
-        if session_drains(self.table.get(id)) {
-            // The application will not ask for the rest of the body: throw it away as it comes.
-            self.mark_ready(id);
-        }
+        self.read_on(id);
         self.write(id, batch);
         self.settle(id);
     }
 
-    fn write(&mut self, id: SessionId, batch: &mut Batch) {
+    /// Has a session read what came while it wanted nothing: that was reported once.
+    fn read_on(&mut self, id: SessionId) {
+        if let Some(session) = self.table.get(id) {
+            if session.http.response_complete() && !session.http.request_complete() {
+                // The application will not ask for the rest of the body: it is thrown away.
+                session.unread = 0;
+            }
+            if session.readable && session.wants_input() {
+                self.mark_ready(id);
+            }
+        }
+    }
+
+    pub(crate) fn write(&mut self, id: SessionId, batch: &mut Batch) {
         let Some(session) = self.table.get(id) else {
             return;
         };
         let before = session.output.len();
         if !session.blocked && before > 0 {
-            let sent = if session.transport.is_host() {
-                collect(&mut session.output, &mut self.spent, HOST_PORTION).map(|bytes| {
-                    batch.work.push(Work::Output { session: id, bytes });
-                    if session.output.is_empty() {
-                        Sent::All
-                    } else {
-                        Sent::Portion
-                    }
-                })
-            } else {
-                session
-                    .transport
-                    .drain(&mut session.output, &mut self.spent)
-            };
-            let Some(session) = self.table.get(id) else {
-                return;
-            };
+            if session.transport.is_host() {
+                return self.hand_over(id, batch);
+            }
+            let sent = session
+                .transport
+                .drain(&mut session.output, &mut self.spent);
             match sent {
                 Ok(Sent::All) => {}
                 Ok(Sent::Portion) => self.portions.push(id),
@@ -97,9 +92,6 @@ impl<P: AsRef<[u8]>> Reactor<P> {
                 Err(_) => return self.drop_session(id, &mut batch.work),
             }
         }
-        let Some(session) = self.table.get(id) else {
-            return;
-        };
         let left = session.output.len();
         self.stats.bytes_out += before - left;
         if session.awaited && left <= ferricorn_proto::limits::WRITE_LOW_WATER as u64 {
@@ -110,7 +102,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
                 });
             }
         }
-        if left > 0 {
+        // A host's transport that is not writable still holds what it was given.
+        if left > 0 || session.blocked {
             // Only progress moves the deadline of a peer that does not read.
             if self.options.write > 0 && (left < before || !session.timers.is_set(Timer::Write)) {
                 session
@@ -131,15 +124,19 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             self.close(id, &mut batch.work);
         }
     }
-}
 
-/// Whether a session's response is complete before its request. What the application left unread
-/// counts no more.
-fn session_drains<P: AsRef<[u8]>>(session: Option<&mut Session<P>>) -> bool {
-    let Some(session) = session else { return false };
-    let drains = session.http.response_complete() && !session.http.request_complete();
-    if drains {
-        session.unread = 0;
+    /// Hands a portion of the output to a host connection's transport. Whether the peer took it is
+    /// told by [`Reactor::set_writable`] before the next flush looks again.
+    fn hand_over(&mut self, id: SessionId, batch: &mut Batch) {
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
+        let before = session.output.len();
+        match collect(&mut session.output, &mut self.spent, HOST_PORTION) {
+            Ok(bytes) => batch.work.push(Work::Output { session: id, bytes }),
+            Err(_) => return self.drop_session(id, &mut batch.work),
+        }
+        self.stats.bytes_out += before - session.output.len();
+        self.mark_dirty(id);
     }
-    drains && session.readable
 }

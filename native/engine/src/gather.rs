@@ -25,7 +25,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
     /// ready is looked at.
     pub fn gather(&mut self, batch: &mut Batch, poll: bool) {
         self.clock.tick();
-        self.expire(&mut batch.work);
+        self.expire(batch);
         if self.accept_again.is_some_and(|at| at <= self.clock.now()) {
             self.accept_again = None;
         }
@@ -72,21 +72,25 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         if readiness.read_closed && !session.read_closed {
             session.read_closed = true;
             // The request is complete, so nobody reads: this is when the client's leaving is seen.
-            if session.live && session.http.request_complete() {
-                batch.work.push(Work::Disconnected {
-                    exchange: session.exchange(),
-                });
+            if session.http.request_complete() {
+                session.tell_left(&mut batch.work);
             }
         }
         if readiness.broken {
-            self.drop_session(id, &mut batch.work);
-            return;
+            // A Unix socket says so as soon as its peer has closed, with the peer's last words
+            // still unread.
+            if !session.wants_input() {
+                self.drop_session(id, &mut batch.work);
+                return;
+            }
+            session.readable = true;
+            session.read_closed = true;
         }
         if readiness.writable && session.blocked {
             session.blocked = false;
             self.mark_dirty(id);
         }
-        if readiness.readable {
+        if readiness.readable || readiness.broken {
             self.guarded(id, batch, |reactor, batch| reactor.read(id, batch));
         }
     }
@@ -301,10 +305,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             return;
         };
         // A client that has left already was not seen leaving this exchange.
-        if (session.eof || session.read_closed) && session.live && session.http.request_complete() {
-            batch.work.push(Work::Disconnected {
-                exchange: session.exchange(),
-            });
+        if (session.eof || session.read_closed) && session.http.request_complete() {
+            session.tell_left(&mut batch.work);
         }
         if session.http.is_closing() {
             // What follows an error is never parsed (RFC 9112 section 11.2).
@@ -356,10 +358,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             return;
         }
         let eof = session.http.handle_eof(!session.input.is_empty());
-        if session.live && matches!(eof, Eof::MidBody | Eof::AfterRequest) {
-            batch.work.push(Work::Disconnected {
-                exchange: session.exchange(),
-            });
+        if matches!(eof, Eof::MidBody | Eof::AfterRequest) {
+            session.tell_left(&mut batch.work);
         }
         self.mark_dirty(id);
     }

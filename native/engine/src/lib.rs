@@ -7,7 +7,7 @@
 //! (and inside `body`, when a response outruns its buffer), so both may run without the
 //! interpreter.
 //!
-//! Rooms, each using only those before it: [`options`], `clock`, [`work`], `deadlines`, `poller`,
+//! Rooms, each using only those before it: [`options`], [`file`], `clock`, [`work`], `deadlines`, `poller`,
 //! `transport`, `listener`, [`stats`], `session`, `table`, [`reactor`], and its verbs [`command`],
 //! `gather`, `flush`.
 
@@ -16,6 +16,7 @@
 mod clock;
 pub mod command;
 mod deadlines;
+pub mod file;
 mod flush;
 mod gather;
 mod listener;

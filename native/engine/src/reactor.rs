@@ -26,6 +26,8 @@ use crate::table::Table;
 use crate::transport::{Piece, Transport};
 use crate::work::{Address, Batch, SessionId, Work};
 
+/// Milliseconds for a loop to bring what has arrived for its connections, before they are late.
+const SECOND_LOOK: Millis = 20;
 /// Tokens from here on are listeners, below are sessions.
 pub(crate) const FIRST_LISTENER: usize = usize::MAX - 1024;
 /// Output buffers kept for the next responses; more than a turn uses at once is of no use.
@@ -235,12 +237,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         session
             .http
             .refuse(fault, session.output.buffer(), self.clock.preset());
-        if session.live {
-            session.live = false;
-            work.push(Work::Disconnected {
-                exchange: session.exchange(),
-            });
-        }
+        session.tell_left(work);
+        session.live = false;
         let peer = session
             .addresses
             .as_ref()
@@ -261,7 +259,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             return;
         };
         let unheard = session.http.is_idle() || session.http.request_complete();
-        let quiet = session.eof || (unheard && session.input.is_empty());
+        let silent = session.input.is_empty() && !session.readable;
+        let quiet = session.eof || (unheard && silent);
         if quiet || session.transport.is_host() {
             self.drop_session(id, work);
         } else if !session.lingering {
@@ -284,14 +283,11 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let Some(mut session) = self.table.remove(id) else {
             return;
         };
+        let cut = session.blocked || !session.output.is_empty();
         session.output.clear(&mut self.spent);
-        if session.live {
-            work.push(Work::Disconnected {
-                exchange: session.exchange(),
-            });
-        }
+        session.tell_left(work);
         if session.told || session.transport.is_host() {
-            work.push(Work::Closed { session: id });
+            work.push(Work::Closed { session: id, cut });
         }
         if let Some(poller) = &self.poller {
             session.transport.deregister(poller);
@@ -313,27 +309,62 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         }
     }
 
-    /// Acts on every deadline that has passed.
-    pub(crate) fn expire(&mut self, work: &mut Vec<Work>) {
+    /// Acts on every deadline that has passed. What finds no room to be looked at stays due.
+    pub(crate) fn expire(&mut self, batch: &mut Batch) {
         let now = self.clock.now();
-        while let Some((at, id)) = self.deadlines.pop_due(now) {
-            let Some(session) = self.table.get(id) else {
-                continue;
-            };
-            if session.queued != Some(at) {
-                continue;
+        while batch.has_room()
+            && let Some((at, id)) = self.deadlines.pop_due(now)
+        {
+            self.guarded(id, batch, |reactor, batch| reactor.fall_due(id, at, batch));
+        }
+    }
+
+    fn fall_due(&mut self, id: SessionId, at: Millis, batch: &mut Batch) {
+        let now = self.clock.now();
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
+        if session.queued != Some(at) {
+            return;
+        }
+        session.queued = None;
+        if session.timers.next().is_some_and(|at| at <= now) {
+            self.look_again(id, batch);
+        } else {
+            session.overdue = false;
+        }
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
+        let heard = !session.input.is_empty();
+        let answered = session.http.response_started();
+        match session.timers.expired(now) {
+            None => {}
+            Some(Timer::Head) if heard => self.refuse(id, Fault::HeadTimeout, &mut batch.work),
+            Some(Timer::Body) if !answered => {
+                self.refuse(id, Fault::BodyTimeout, &mut batch.work);
             }
-            session.queued = None;
-            let expired = session.timers.expired(now);
-            let heard = !session.input.is_empty();
-            let answered = session.http.response_started();
-            match expired {
-                None => {}
-                Some(Timer::Head) if heard => self.refuse(id, Fault::HeadTimeout, work),
-                Some(Timer::Body) if !answered => self.refuse(id, Fault::BodyTimeout, work),
-                Some(_) => self.drop_session(id, work),
+            Some(_) => self.drop_session(id, &mut batch.work),
+        }
+        self.arm(id);
+    }
+
+    /// Looks at a peer that seems to be late: if the loop was busy elsewhere, the fault is ours.
+    fn look_again(&mut self, id: SessionId, batch: &mut Batch) {
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
+        if session.transport.is_host() {
+            if !std::mem::replace(&mut session.overdue, true) {
+                session.timers.postpone(self.clock.now() + SECOND_LOOK);
             }
-            self.arm(id);
+            return;
+        }
+        session.readable = true;
+        let blocked = std::mem::take(&mut session.blocked);
+        self.read(id, batch);
+        if blocked {
+            self.write(id, batch);
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Session<P: AsRef<[u8]>> {
     pub(crate) told: bool,
     /// The latest exchange goes on: its client is still to hear or its application to be told.
     pub(crate) live: bool,
+    /// The application was told that the latest exchange's client has left.
+    pub(crate) left: bool,
     /// Readiness was reported and not used up.
     pub(crate) readable: bool,
     /// The peer has sent its last byte, or will after what is still unread.
@@ -49,6 +51,8 @@ pub(crate) struct Session<P: AsRef<[u8]>> {
     pub(crate) lingering: bool,
     /// A host connection was told to stop reading.
     pub(crate) paused: bool,
+    /// A host connection's deadline has passed once, and was postponed.
+    pub(crate) overdue: bool,
 }
 
 /// Where what parsing finds goes.
@@ -85,6 +89,7 @@ impl<P: AsRef<[u8]>> Session<P> {
             unread: 0,
             told: false,
             live: false,
+            left: false,
             readable,
             read_closed: false,
             eof: false,
@@ -94,6 +99,7 @@ impl<P: AsRef<[u8]>> Session<P> {
             in_dirty: false,
             lingering: false,
             paused: false,
+            overdue: false,
         }
     }
 
@@ -101,6 +107,23 @@ impl<P: AsRef<[u8]>> Session<P> {
         ExchangeId {
             session: self.id,
             number: self.number,
+        }
+    }
+
+    /// Both messages are complete: the next request may be parsed.
+    pub(crate) fn next_exchange(&mut self) {
+        self.live = false;
+        self.unread = 0;
+        self.http.next_exchange();
+    }
+
+    /// Tells the application of the latest exchange that its client has left.
+    pub(crate) fn tell_left(&mut self, work: &mut Vec<Work>) {
+        if self.live && !self.left {
+            self.left = true;
+            work.push(Work::Disconnected {
+                exchange: self.exchange(),
+            });
         }
     }
 
@@ -147,7 +170,7 @@ impl<P: AsRef<[u8]>> Session<P> {
                     *sink.requests += 1;
                     self.number = self.number.wrapping_add(1);
                     self.live = true;
-                    self.unread = 0;
+                    self.left = false;
                     let base = place(start, &input[start..used]);
                     sink.work.push(Work::Request {
                         exchange: self.exchange(),
@@ -183,6 +206,8 @@ impl<P: AsRef<[u8]>> Session<P> {
         let after = |delay: Millis| (delay > 0).then(|| now + delay);
         let idle = self.http.is_idle();
         let between = idle && self.number > 0 && self.input.is_empty();
+        // Who has not got the whole of the last response is not idle: sending has its own deadline.
+        let unused = between && self.output.is_empty() && !self.blocked;
         // Absolute: bytes that trickle in do not move the head's deadline.
         if !idle || between {
             self.timers.stop(Timer::Head);
@@ -193,10 +218,13 @@ impl<P: AsRef<[u8]>> Session<P> {
         }
         self.put(
             Timer::KeepAlive,
-            after(options.keep_alive).filter(|_| between),
+            after(options.keep_alive).filter(|_| unused),
         );
         // Time that the application takes is not the peer's.
-        let waits = !idle && !self.http.request_complete() && self.unread < limits::BODY_HIGH_WATER;
+        let waits = !idle
+            && !self.http.request_complete()
+            && !self.http.wants_continue()
+            && self.unread < limits::BODY_HIGH_WATER;
         self.put(Timer::Body, after(options.request_body).filter(|_| waits));
     }
 

@@ -67,8 +67,9 @@ pub enum Work {
     Output { session: SessionId, bytes: Vec<u8> },
     /// A connection that the floor above drives: whether it should go on reading.
     Reading { session: SessionId, wanted: bool },
-    /// The connection is gone, its id will not come again. `Opened` may not have been told.
-    Closed { session: SessionId },
+    /// The connection is gone, its id will not come again. `Opened` may not have been told. `cut`:
+    /// not all that was to be sent is.
+    Closed { session: SessionId, cut: bool },
 }
 
 impl Work {
@@ -80,7 +81,7 @@ impl Work {
             | Self::Refused { session, .. }
             | Self::Output { session, .. }
             | Self::Reading { session, .. }
-            | Self::Closed { session } => *session,
+            | Self::Closed { session, .. } => *session,
             Self::Request { exchange, .. }
             | Self::Body { exchange, .. }
             | Self::Disconnected { exchange }

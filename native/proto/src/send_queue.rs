@@ -1,12 +1,15 @@
 //! Output of one connection that waits for the socket.
 //!
 //! Small bytes (heads, chunk sizes, short bodies) share one vector; a large piece of a body is
-//! queued as it is, at a position of that vector, so that order is kept without copying it. The
-//! vector is append-only until everything before its end is sent, which keeps positions valid. An
-//! empty queue holds no allocation. What a chunk is, and who may drop it, is the owner's affair.
+//! queued as it is, at a position of that vector, so that order is kept without copying it. What is
+//! sent is cut off when it is the larger part, so that a stream whose reader never quite catches up
+//! takes no more memory than what waits. An empty queue holds no allocation. What a chunk is, and who may drop it, is the owner's affair.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+
+/// Sent bytes that are worth moving the rest to the front for.
+const CUT: usize = 16 * 1024;
 
 /// A large part of a body, sent from where it lies.
 pub trait Chunk {
@@ -131,6 +134,12 @@ impl<C: Chunk> SendQueue<C> {
         }
         if self.is_empty() {
             self.buffer.clear();
+            self.sent = 0;
+        } else if self.sent >= CUT && self.sent > self.buffer.len() / 2 {
+            self.buffer.drain(..self.sent);
+            for (position, _) in &mut self.chunks {
+                *position -= self.sent;
+            }
             self.sent = 0;
         }
         self.trim();
@@ -264,6 +273,36 @@ mod tests {
         queue.consume(2, &mut done);
         queue.buffer().extend_from_slice(b"ghi");
         assert_eq!(drain(&mut queue, 100, 8).0, "defXghi");
+    }
+
+    #[test]
+    fn a_stream_that_is_never_quite_sent_takes_no_more_memory() {
+        let mut queue = SendQueue::new();
+        let mut done = Vec::new();
+        let mut expected = 0_u8;
+        queue.push(piece(&"x".repeat(1000), false));
+        queue.buffer().resize(30_000, 0);
+        for _ in 0..2000 {
+            queue.consume(500, &mut done);
+            queue.buffer().extend_from_slice(&[expected; 400]);
+            queue.push(piece(&"y".repeat(100), false));
+            expected = expected.wrapping_add(1);
+        }
+        assert!(queue.buffer().capacity() < 200_000);
+        // What waits is still in order: 400 of a kind, then a chunk.
+        let mut rest = Vec::new();
+        while !queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 2];
+            let used = queue.slices(&mut slices);
+            rest.extend(slices[..used].iter().flat_map(|slice| slice.to_vec()));
+            let count = slices[..used].iter().map(|slice| slice.len()).sum();
+            queue.consume(count, &mut done);
+        }
+        let tail = &rest[rest.len() - 5000..];
+        for (number, group) in tail.chunks(500).enumerate() {
+            let value = expected.wrapping_sub(10 - u8::try_from(number).unwrap());
+            assert_eq!(group, [&[value; 400][..], &[b'y'; 100]].concat());
+        }
     }
 
     #[test]

@@ -70,6 +70,13 @@ impl Timers {
         (next != UNSET).then_some(next)
     }
 
+    /// Moves every deadline before `to` there.
+    pub fn postpone(&mut self, to: Millis) {
+        for at in &mut self.at {
+            *at = to.max(*at);
+        }
+    }
+
     /// Takes the earliest of the deadlines that have come by `now`.
     pub fn expired(&mut self, now: Millis) -> Option<Timer> {
         let timer = ALL
@@ -111,6 +118,18 @@ mod tests {
         assert_eq!(timers.expired(25), Some(Timer::Write));
         assert_eq!(timers.expired(25), None);
         assert!(!timers.is_set(Timer::Write));
+    }
+
+    #[test]
+    fn only_what_is_earlier_is_postponed() {
+        let mut timers = Timers::new();
+        timers.set(Timer::Head, 10);
+        timers.set(Timer::Write, 30);
+        timers.postpone(20);
+        assert_eq!(timers.expired(19), None);
+        assert_eq!(timers.expired(30), Some(Timer::Head));
+        assert_eq!(timers.expired(30), Some(Timer::Write));
+        assert_eq!(timers.next(), None);
     }
 
     #[test]

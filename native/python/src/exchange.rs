@@ -99,14 +99,15 @@ impl Handle {
                 headers,
                 trailers,
             } => {
-                if trailers {
-                    state.reactor.expect_trailers(self.id);
-                }
                 if let Some(mut head) = state.reactor.respond(self.id, status).map_err(misuse)? {
                     headers
                         .each(|name, value| head.field(name, value))
                         .map_err(misuse)?;
                     head.finish().map_err(misuse)?;
+                }
+                // A head that was refused must leave nothing behind for the one that follows.
+                if trailers {
+                    state.reactor.expect_trailers(self.id);
                 }
                 if let Some(exchange) = state.current(self.id) {
                     exchange.phase = if trailers {
@@ -287,8 +288,8 @@ fn progress(
         exchange.phase = Phase::Complete;
     }
     if exchange.phase == Phase::Complete {
-        // Those who wait for the client to leave hear that the exchange is over.
-        wake.append(&mut exchange.take_waiters(false));
+        // Those who wait for the client to leave, or for room, hear that the exchange is over.
+        wake.append(&mut exchange.waiters);
     }
     if flow == Flow::Blocked {
         Sent::Full

@@ -187,7 +187,7 @@ impl<T: Call> CallableType<T> {
             name: T::NAME.as_ptr(),
             basicsize: size_of::<Callable<T>>() as i32,
             itemsize: 0,
-            flags: (ffi::Py_TPFLAGS_DEFAULT | HAVE_VECTORCALL) as u32,
+            flags: (ffi::Py_TPFLAGS_DEFAULT | HAVE_VECTORCALL | DISALLOW_INSTANTIATION) as u32,
             slots: slots.as_mut_ptr(),
         };
         // SAFETY: the specification describes `Callable<T>` and lives through the call; Python
@@ -226,6 +226,8 @@ impl<T: Call> CallableType<T> {
 
 /// `Py_TPFLAGS_HAVE_VECTORCALL`.
 const HAVE_VECTORCALL: std::os::raw::c_ulong = 1 << 11;
+/// `Py_TPFLAGS_DISALLOW_INSTANTIATION`: an instance that Python made would have no state.
+const DISALLOW_INSTANTIATION: std::os::raw::c_ulong = 1 << 7;
 
 unsafe extern "C" fn dealloc<T>(object: *mut ffi::PyObject) {
     // SAFETY: Python calls this once, with an instance that `instance` made; its state is dropped

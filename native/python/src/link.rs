@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ferricorn_engine::{ExchangeId, Reactor, SessionId};
 use pyo3::prelude::*;
@@ -33,7 +33,8 @@ pub struct EventLoop {
     pub call_soon: Py<PyAny>,
     pub call_later: Py<PyAny>,
     pub create_future: Py<PyAny>,
-    pub continuation: OnceLock<Continuation>,
+    /// None before the first connection, and after the end: it refers to the server.
+    pub continuation: Mutex<Option<Continuation>>,
 }
 
 /// What the loop calls to go on with what is unfinished.
@@ -50,6 +51,8 @@ pub struct State {
     pub tasks: Tasks,
     /// The continuation is on the loop's list already.
     pub scheduled: bool,
+    /// The server's end has cancelled what still ran.
+    pub aborted: bool,
 }
 
 /// A connection, as far as exchanges need it. Indexed by the session's slot.
@@ -131,6 +134,7 @@ impl Link {
             slots: Vec::new(),
             tasks: Tasks::default(),
             scheduled: false,
+            aborted: false,
         };
         Self {
             state: Mutex::new(state),
@@ -164,7 +168,7 @@ impl Link {
         if std::mem::replace(&mut self.lock().scheduled, true) {
             return Ok(());
         }
-        match self.event_loop.continuation.get() {
+        match self.event_loop.continuation(py) {
             Some(Continuation { method, context }) => {
                 let call_soon = self.event_loop.call_soon.bind(py);
                 call_soon.call((method,), Some(context.bind(py))).map(drop)
@@ -205,9 +209,28 @@ impl EventLoop {
             call_soon: object.getattr("call_soon")?.unbind(),
             call_later: object.getattr("call_later")?.unbind(),
             create_future: object.getattr("create_future")?.unbind(),
-            continuation: OnceLock::new(),
+            continuation: Mutex::new(None),
             object: object.unbind(),
         })
+    }
+
+    pub fn continuation(&self, py: Python<'_>) -> Option<Continuation> {
+        let continuation = self.continuation.lock();
+        let continuation = continuation.unwrap_or_else(PoisonError::into_inner);
+        continuation.as_ref().map(|continuation| Continuation {
+            method: continuation.method.clone_ref(py),
+            context: continuation.context.clone_ref(py),
+        })
+    }
+
+    /// Says what to call from now on.
+    pub fn set_continuation(&self, continuation: Option<Continuation>) {
+        let place = self.continuation.lock();
+        let earlier = std::mem::replace(
+            &mut *place.unwrap_or_else(PoisonError::into_inner),
+            continuation,
+        );
+        drop(earlier);
     }
 }
 

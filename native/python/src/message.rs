@@ -4,8 +4,9 @@
 //! to a list of tuples of `bytes` first. So the engine can take them while it is locked.
 
 use std::fs::File;
-use std::io::Seek;
+use std::io::{Seek, SeekFrom};
 
+use ferricorn_engine::file;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
@@ -89,8 +90,7 @@ impl<'py> Message<'py> {
             }
             Kind::PathSend => {
                 let path = required(message, &names.path)?.extract::<std::path::PathBuf>()?;
-                let file = File::open(path)?;
-                let length = file.metadata()?.len();
+                let (file, length) = file::open(&path)?;
                 Ok(Self::File {
                     file,
                     offset: 0,
@@ -169,14 +169,15 @@ fn zero_copy<'py>(message: &Bound<'py, PyDict>, names: &Names) -> PyResult<Messa
         .call_method0("fileno")?
         .extract::<i32>()?;
     let mut file = File::from(ffi::duplicate(descriptor)?);
-    let offset = match number(&names.offset)? {
-        Some(offset) => offset,
-        None => file.stream_position()?,
-    };
-    let length = match number(&names.count)? {
-        Some(count) => count,
-        None => file.metadata()?.len().saturating_sub(offset),
-    };
+    let size = file::size(&file)?;
+    let given = number(&names.offset)?;
+    let offset = given.map_or_else(|| file.stream_position(), Ok)?;
+    let rest = size.saturating_sub(offset);
+    let length = number(&names.count)?.map_or(rest, |count| count.min(rest));
+    if given.is_none() {
+        // As `os.sendfile` does: the next message goes on from there.
+        file.seek(SeekFrom::Start(offset + length))?;
+    }
     Ok(Message::File {
         file,
         offset,

@@ -24,9 +24,9 @@ pub struct Outline<'py> {
 pub struct Scopes {
     template: Py<PyDict>,
     asgi: Py<PyDict>,
-    extensions: Py<PyDict>,
+    extensions: [Py<PyString>; 4],
     state: Py<PyDict>,
-    root_path: Vec<u8>,
+    root_path: String,
     methods: Methods,
     memo: Memo,
 }
@@ -42,7 +42,6 @@ impl Scopes {
         let asgi = PyDict::new(py);
         asgi.set_item(&names.version, outline.asgi_version)?;
         asgi.set_item(&names.spec_version, "2.3")?;
-        let extensions = PyDict::new(py);
         // Not `http.response.debug`: that is for test clients, and applications work for it.
         let offered = [
             &names.pathsend,
@@ -50,9 +49,7 @@ impl Scopes {
             &names.response_trailers,
             &names.early_hint,
         ];
-        for extension in offered {
-            extensions.set_item(extension, PyDict::new(py))?;
-        }
+        let extensions = offered.map(|extension| extension.clone_ref(py));
         let template = PyDict::new(py);
         template.set_item(&names.type_, &names.http)?;
         template.set_item(&names.asgi, py.None())?;
@@ -71,9 +68,9 @@ impl Scopes {
         Ok(Self {
             template: template.unbind(),
             asgi: asgi.unbind(),
-            extensions: extensions.unbind(),
+            extensions,
             state: outline.state.unbind(),
-            root_path: outline.root_path.into_bytes(),
+            root_path: outline.root_path,
             methods: Methods::new(py),
             memo: Memo::new(),
         })
@@ -105,9 +102,10 @@ impl Scopes {
             scope.set_item(&names.path, decoded_path(py, target))?;
             scope.set_item(&names.raw_path, PyBytes::new(py, target))?;
         } else {
-            let target = [self.root_path.as_slice(), target].concat();
-            scope.set_item(&names.path, decoded_path(py, &target))?;
-            scope.set_item(&names.raw_path, PyBytes::new(py, &target))?;
+            let path = format!("{}{}", self.root_path, decoded_path(py, target));
+            let raw_path = [self.root_path.as_bytes(), target].concat();
+            scope.set_item(&names.path, path)?;
+            scope.set_item(&names.raw_path, PyBytes::new(py, &raw_path))?;
         }
         let query = head.query.of(input);
         if !query.is_empty() {
@@ -128,7 +126,11 @@ impl Scopes {
         }
         scope.set_item(&names.headers, headers)?;
         scope.set_item(&names.state, self.state.bind(py).copy()?)?;
-        scope.set_item(&names.extensions, self.extensions.bind(py).copy()?)?;
+        let extensions = PyDict::new(py);
+        for extension in &self.extensions {
+            extensions.set_item(extension, PyDict::new(py))?;
+        }
+        scope.set_item(&names.extensions, extensions)?;
         Ok(scope)
     }
 }

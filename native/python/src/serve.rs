@@ -247,7 +247,7 @@ fn pass_on(py: Python<'_>, link: &Link, work: Work, arena: &[u8]) {
                 transport.call_method0(method)
             });
         }
-        Work::Closed { session } => close(py, link, session),
+        Work::Closed { session, cut } => close(py, link, session, cut),
         Work::Request { .. } | Work::Refused { .. } => {}
     }
 }
@@ -302,7 +302,7 @@ fn writable(py: Python<'_>, link: &Link, id: ExchangeId) {
     link.wake(py, waiting);
 }
 
-fn close(py: Python<'_>, link: &Link, session: SessionId) {
+fn close(py: Python<'_>, link: &Link, session: SessionId, cut: bool) {
     let mut state = link.lock();
     let (slot, left) = state.claim(session);
     let ended = std::mem::take(slot);
@@ -311,8 +311,10 @@ fn close(py: Python<'_>, link: &Link, session: SessionId) {
     drop(state);
     drop(left);
     link.wake(py, ended.exchange.waiters);
+    // Closing would wait until a peer that does not read has read what was cut.
+    let end = if cut { "abort" } else { "close" };
     if let Some(transport) = ended.transport
-        && let Err(error) = transport.bind(py).call_method0("close")
+        && let Err(error) = transport.bind(py).call_method0(end)
     {
         error.write_unraisable(py, None);
     }

@@ -134,13 +134,18 @@ impl Server {
         let py = slf.py();
         Self::with_engine(slf, Reactor::abort);
         let this = slf.get();
-        let tasks = this.link.lock().tasks.all(py);
+        let mut state = this.link.lock();
+        state.aborted = true;
+        let tasks = state.tasks.all(py);
+        drop(state);
         for task in tasks {
             if let Err(error) = task.bind(py).call_method0(&this.link.names.cancel) {
                 error.write_unraisable(py, None);
             }
         }
         this.disarm(py);
+        // It refers to this server, which nobody would ever free.
+        this.link.event_loop.set_continuation(None);
     }
 
     /// Connections that are open.

@@ -92,7 +92,8 @@ pub fn failed(py: Python<'_>, handle: &Handle, place: Option<usize>, error: PyEr
         .import("asyncio")
         .and_then(|asyncio| asyncio.getattr("CancelledError"))
         .is_ok_and(|kind| error.is_instance(py, &kind));
-    if !cancelled {
+    // An application that lets a cancellation through which was not meant for it has failed.
+    if !(cancelled && handle.link.lock().aborted) {
         handle
             .link
             .report(py, ERROR, "Exception in ASGI application\n", Some(&error));
@@ -143,6 +144,16 @@ fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, returned: bool)
     link.wake(py, waiting);
     if wanted && let Err(error) = link.schedule(py) {
         error.write_unraisable(py, None);
+    }
+}
+
+/// One that was never started to its end gives its place up with its life.
+impl Drop for Run {
+    fn drop(&mut self) {
+        if let Some(place) = self.leave() {
+            let task = self.handle.link.lock().tasks.release(place);
+            drop(task);
+        }
     }
 }
 

@@ -162,16 +162,15 @@ impl Server {
     /// If Python is out of memory.
     pub fn prepare(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let continuation = &slf.get().link.event_loop.continuation;
-        if continuation.get().is_none() {
+        let event_loop = &slf.get().link.event_loop;
+        if event_loop.continuation(py).is_none() {
             let context = PyDict::new(py);
             let current = py.import("contextvars")?.call_method0("copy_context")?;
             context.set_item("context", current)?;
-            let method = slf.getattr("_continue")?.unbind();
-            let _ = continuation.set(Continuation {
-                method,
+            event_loop.set_continuation(Some(Continuation {
+                method: slf.getattr("_continue")?.unbind(),
                 context: context.unbind(),
-            });
+            }));
         }
         Ok(())
     }
@@ -207,13 +206,11 @@ impl Server {
         )]
         let seconds = (deadline + COARSE) as f64 / 1000.0;
         let armed = slf.getattr("_tick").and_then(|tick| {
-            let keywords = this.link.event_loop.continuation.get();
-            let context = keywords.map(|continuation| continuation.context.bind(py));
-            this.link
-                .event_loop
-                .call_later
-                .bind(py)
-                .call((seconds, tick), context)
+            let event_loop = &this.link.event_loop;
+            let keywords = event_loop.continuation(py);
+            let context = keywords.map(|continuation| continuation.context.into_bound(py));
+            let call_later = event_loop.call_later.bind(py);
+            call_later.call((seconds, tick), context.as_ref())
         });
         match armed {
             Ok(handle) => {
@@ -235,6 +232,10 @@ impl Server {
         let link = &slf.get().link;
         link.settle_here();
         let ends = Ends::of_transport(transport)?;
+        // The engine keeps the output: it is to hear whether the peer has taken all it was given.
+        let limits = PyDict::new(transport.py());
+        limits.set_item("high", 0)?;
+        transport.call_method("set_write_buffer_limits", (), Some(&limits))?;
         let mut opened = None;
         Self::with_engine(slf, |reactor, _| opened = Some(reactor.open_host()));
         let session =

@@ -375,7 +375,7 @@ fn own(work: Work, batch: &Batch) -> Seen {
         Work::Refused { fault, .. } => Seen::Refused(fault),
         Work::Output { session, bytes } => Seen::Output(session, bytes),
         Work::Reading { session, wanted } => Seen::Reading(session, wanted),
-        Work::Closed { session } => Seen::Closed(session),
+        Work::Closed { session, .. } => Seen::Closed(session),
     }
 }
 

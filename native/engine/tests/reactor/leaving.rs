@@ -1,6 +1,7 @@
 //! Clients that leave: in order, by halves, or without a word.
 
 use ferricorn_engine::{Data, Flow};
+use socket2::SockAddr;
 
 use crate::harness::{End, Seen, Server, get, options, post};
 
@@ -167,4 +168,21 @@ fn many_clients_that_come_and_go_share_few_slots() {
         .requests()
         .map(|request| request.exchange.session.slot);
     assert!(slots.max().unwrap() < 10);
+}
+
+/// A Unix socket reports its peer's close while the peer's last words are still to be read.
+#[test]
+fn who_asks_over_a_unix_socket_and_leaves_at_once_is_heard() {
+    let path = std::env::temp_dir().join(format!("ferricorn-leaving-{}", std::process::id()));
+    let mut server = Server::on(options(), &SockAddr::unix(&path).unwrap(), |_| ());
+    let mut client = server.connect();
+    std::fs::remove_file(&path).unwrap();
+    server.until("accepted", |server| server.reactor.connections() == 1);
+    client.send([&post(10), "last words"].concat());
+    drop(client);
+    let exchange = server.request().exchange;
+    assert_eq!(server.body(exchange), (b"last words".to_vec(), true));
+    server.answer(exchange, b"to nobody");
+    server.until("closed", |server| server.reactor.connections() == 0);
+    assert_eq!(server.count(&Seen::Disconnected(exchange)), 1);
 }
