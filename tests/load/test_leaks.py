@@ -97,12 +97,10 @@ LOADS: dict[str, tuple[Load, int]] = {
 
 @pytest.fixture(scope="module")
 def lasting(shared_server: Callable[..., Server]) -> Callable[..., Server]:
-    """The server of each loop with each driver, silent and with no deadline to keep in mind."""
+    """The server of each loop with each driver, without an access log to write."""
 
     def start(everywhere: dict[str, str]) -> Server:
-        return shared_server(
-            "tests.apps.lasting:app", log_level="critical", access_log=False, **everywhere
-        )
+        return shared_server("tests.apps.lasting:app", access_log=False, **everywhere)
 
     return start
 
