@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import os
 import re
 import ssl
@@ -252,8 +253,9 @@ class Config:
             if vars(self)[name] not in names:
                 raise OptionError(name, "the protocols are native code and no class replaces them.")
         for name, value in vars(self).items():
-            if name.startswith(("timeout_", "limit_", "backlog")) and (value or 0) < 0:
-                raise OptionError(name, f"{value} is negative.")
+            bounded = name.startswith(("timeout_", "limit_", "backlog"))
+            if bounded and not 0 <= (value or 0) < math.inf:
+                raise OptionError(name, f"{value} is no number from 0 on.")
         if not 0 <= self.port <= 65535:
             raise OptionError("port", f"{self.port} is not between 0 and 65535.")
 

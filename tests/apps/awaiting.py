@@ -140,6 +140,35 @@ async def made_here_run_in_a_thread_s_loop(scope: Scope, receive: Receive, send:
 
 
 @routes
+async def on_another_loop(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send from a loop that a thread runs."""
+
+    async def work() -> None:
+        await respond(send, "from another loop")
+
+    await asyncio.to_thread(asyncio.run, work())
+
+
+@routes
+async def after_a_moment(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer in a turn of the loop that no client causes."""
+    await asyncio.sleep(0.01)
+    await respond(send, "after a moment")
+
+
+@routes
+async def nested(scope: Scope, receive: Receive, send: Send) -> None:
+    """Run the loop within itself until a test lets it end."""
+    import nest_asyncio
+
+    nest_asyncio.apply()
+    if scope["query_string"]:
+        note("nested")
+        asyncio.get_running_loop().run_until_complete(passed("nested"))
+    await respond(send, "nested")
+
+
+@routes
 async def wrong_from_a_thread(scope: Scope, receive: Receive, send: Send) -> None:
     """Have a thread send what must not be sent: the error is the thread's."""
     loop = asyncio.get_running_loop()

@@ -66,6 +66,23 @@ class Octets(bytes):
 
 
 @routes
+async def bytes_with_a_will(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send bytes that send as well when they are dropped."""
+
+    class Heir(bytes):
+        def __del__(self) -> None:
+            with contextlib.suppress(RuntimeError):
+                send({**BODY, "body": b"late", "more_body": True})
+
+    class Testator(bytes):
+        def __bytes__(self) -> bytes:
+            return Heir(self[:])
+
+    await send({**START, "headers": [(b"content-length", b"8")]})
+    await send({**BODY, "body": Testator(b"body")})
+
+
+@routes
 async def subclasses(scope: Scope, receive: Receive, send: Send) -> None:
     """Send messages of subclasses."""
     await send(

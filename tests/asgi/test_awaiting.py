@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from tests.conftest import StartServer
+from tests.conftest import DRIVERS, StartServer
 from tests.support.server import Server
 
 APP = "tests.apps.awaiting:app"
@@ -56,6 +56,28 @@ def test_a_thread_may_receive_and_send(here: Server) -> None:
 def test_several_threads_may_send_at_once(here: Server) -> None:
     body = here.get("/made_here_run_in_a_thread_s_loop").body
     assert sorted(body) == sorted(b"0123" * 50_000)
+
+
+def test_another_loop_may_send(server: StartServer, everywhere: dict[str, str]) -> None:
+    """Also where asyncio looks closely who calls it from where."""
+    fresh = server(APP, env={"PYTHONASYNCIODEBUG": "1"}, **everywhere)
+    for _ in range(3):
+        assert fresh.get("/on_another_loop").text == "from another loop"
+        assert fresh.get("/after_a_moment").text == "after a moment"
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_the_loop_may_run_within_itself(server: StartServer, driver: str) -> None:
+    pytest.importorskip("nest_asyncio", reason="does not know this Python")
+    fresh = server(APP, driver=driver, loop="asyncio")
+    assert fresh.get("/nested").text == "nested"
+    with fresh.connect() as client, fresh.connect() as other:
+        client.request("GET", "/nested?wait")
+        fresh.notes("nested")
+        assert other.get("/after_a_moment").text == "after a moment"
+        assert fresh.get("/pass/nested").status == 200
+        assert client.response().text == "nested"
+    assert not fresh.lines("cannot enter context|Traceback")
 
 
 def test_an_error_of_a_thread_s_send_is_the_thread_s(here: Server) -> None:

@@ -139,6 +139,11 @@ def test_all_kinds_of_bytes_are_taken_as_they_are_when_sent(here: Server) -> Non
     assert response["x-bytearray"] == "2"
 
 
+def test_what_is_sent_may_have_code_of_its_own(here: Server) -> None:
+    assert here.get("/bytes_with_a_will").body == b"latebody"
+    assert here.get("/").body == b"ok"
+
+
 def test_subclasses_of_types_are_those_types(here: Server) -> None:
     response = here.get("/subclasses")
     assert (response["x-kind"], response.body) == ("sub", b"octets")

@@ -81,6 +81,8 @@ def test_the_protocol_driver_serves_in_the_given_context_until_it_stops() -> Non
         driver = ProtocolDriver(native, asyncio.get_running_loop(), context)
         await driver.start(Endpoint([sock], backlog=5))
         assert driver.servers[0].sockets[0].getsockname() == address
+        # A response in two writes must not wait for the client's delayed acknowledgement.
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         _, writer = await asyncio.open_connection(*address)
         while not native.contexts:
             await asyncio.sleep(0.001)

@@ -43,7 +43,7 @@ impl Clock {
         clock
     }
 
-    /// Reads the clocks; to be called once at the start of a turn.
+    /// Reads the clocks; to be called where a turn begins to gather or to flush.
     pub(crate) fn tick(&mut self) {
         self.now = Millis::try_from(self.start.elapsed().as_millis()).unwrap_or(Millis::MAX);
         if !self.date {

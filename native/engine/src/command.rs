@@ -237,6 +237,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let full = session.unread >= limits::BODY_HIGH_WATER;
         session.unread = session.unread.saturating_sub(count);
         if full && session.unread < limits::BODY_HIGH_WATER {
+            // From now on it is the peer's time, which the application's does not count towards.
+            self.clock.tick();
             self.mark_ready(exchange.session);
             self.settle(exchange.session);
         }

@@ -19,6 +19,8 @@ const HOST_PORTION: usize = 64 * 1024;
 impl<P: AsRef<[u8]>> Reactor<P> {
     /// Writes what is queued and moves finished exchanges on.
     pub fn flush(&mut self, batch: &mut Batch) {
+        // Applications may have worked for long since the turn began.
+        self.clock.tick();
         let spare = std::mem::take(&mut self.dirty_spare);
         let mut dirty = std::mem::replace(&mut self.dirty, spare);
         for id in dirty.drain(..) {
@@ -49,6 +51,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
                 };
                 if session.live && session.output.len() < HELD {
                     self.read_on(id);
+                    self.tell_reading(id, batch);
                     self.mark_dirty(id);
                     return;
                 }

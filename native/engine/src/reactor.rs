@@ -28,6 +28,8 @@ use crate::work::{Address, Batch, SessionId, Work};
 
 /// Milliseconds for a loop to bring what has arrived for its connections, before they are late.
 const SECOND_LOOK: Millis = 20;
+/// Deadlines of ended sessions that may stand in the heap, besides one for each that lives.
+const SWEEP: usize = 256;
 /// Tokens from here on are listeners, below are sessions.
 pub(crate) const FIRST_LISTENER: usize = usize::MAX - 1024;
 /// Output buffers kept for the next responses; more than a turn uses at once is of no use.
@@ -261,10 +263,13 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let unheard = session.http.is_idle() || session.http.request_complete();
         let silent = session.input.is_empty() && !session.readable;
         let quiet = session.eof || (unheard && silent);
-        if quiet || session.transport.is_host() {
+        if quiet {
             self.drop_session(id, work);
         } else if !session.lingering {
             session.lingering = true;
+            if session.transport.is_host() {
+                work.push(Work::Finished { session: id });
+            }
             session.transport.shut_write();
             session.timers.stop(Timer::Head);
             session.timers.stop(Timer::Body);
@@ -272,7 +277,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             session
                 .timers
                 .set(Timer::Linger, self.clock.now() + limits::LINGER);
-            session.readable = true;
+            session.readable = !session.transport.is_host();
             self.arm(id);
             self.mark_ready(id);
         }
@@ -306,6 +311,11 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         {
             session.queued = Some(next);
             self.deadlines.push(next, id);
+            let table = &mut self.table;
+            if self.deadlines.len() > SWEEP + 2 * table.len() {
+                let counts = |at, id| table.get(id).is_some_and(|s| s.queued == Some(at));
+                self.deadlines.sweep(counts);
+            }
         }
     }
 

@@ -67,6 +67,8 @@ pub enum Work {
     Output { session: SessionId, bytes: Vec<u8> },
     /// A connection that the floor above drives: whether it should go on reading.
     Reading { session: SessionId, wanted: bool },
+    /// A connection that the floor above drives: nothing more will be written, reading goes on.
+    Finished { session: SessionId },
     /// The connection is gone, its id will not come again. `Opened` may not have been told. `cut`:
     /// not all that was to be sent is.
     Closed { session: SessionId, cut: bool },
@@ -81,6 +83,7 @@ impl Work {
             | Self::Refused { session, .. }
             | Self::Output { session, .. }
             | Self::Reading { session, .. }
+            | Self::Finished { session }
             | Self::Closed { session, .. } => *session,
             Self::Request { exchange, .. }
             | Self::Body { exchange, .. }

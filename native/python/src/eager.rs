@@ -11,10 +11,12 @@
 use std::ffi::CStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::ffi::{Arguments, Call, CallableType};
+use crate::link::thread_mark;
 
 pub struct Eager {
     call_soon: StandIn,
@@ -39,8 +41,12 @@ impl Asked {
 /// Stands in for a loop's `call_soon(callback, *, context)`.
 struct CallSoon(Arc<Asked>);
 
-/// Stands in for the `add(task)` of the set of all tasks.
-struct Add;
+/// Stands in for the `add(task)` of the set of all tasks, which the loops of all threads share.
+struct Add {
+    home: usize,
+    tasks: Py<PyAny>,
+    method: Py<PyAny>,
+}
 
 impl Call for CallSoon {
     const NAME: &'static CStr = c"ferricorn._native.CallSoon";
@@ -57,8 +63,12 @@ impl Call for Add {
     const NAME: &'static CStr = c"ferricorn._native.Add";
     const ARGUMENTS: usize = 1;
 
-    fn call<'py>(&self, py: Python<'py>, _arguments: Arguments<'_, 'py>) -> PyResult<Py<PyAny>> {
-        Ok(py.None())
+    fn call<'py>(&self, py: Python<'py>, arguments: Arguments<'_, 'py>) -> PyResult<Py<PyAny>> {
+        if thread_mark() == self.home {
+            Ok(py.None())
+        } else {
+            self.method.call1(py, (&self.tasks, arguments.get(0)))
+        }
     }
 }
 
@@ -86,7 +96,11 @@ impl StandIn {
     }
 
     fn remove(&self, py: Python<'_>) -> PyResult<()> {
-        self.attributes.bind(py).del_item(&self.name)
+        match self.attributes.bind(py).del_item(&self.name) {
+            // A server of another thread, which does the same with the set of all tasks, was here.
+            Err(error) if error.is_instance_of::<PyKeyError>(py) => Ok(()),
+            other => other,
+        }
     }
 }
 
@@ -98,11 +112,17 @@ impl Eager {
         let tasks = py.import("asyncio.tasks")?;
         let asked = Arc::<Asked>::default();
         let call_soon = CallableType::new(py)?.instance(py, CallSoon(Arc::clone(&asked)))?;
-        let add = CallableType::new(py)?.instance(py, Add)?;
+        let all = tasks.getattr("_all_tasks")?;
+        let add = Add {
+            home: thread_mark(),
+            tasks: all.clone().unbind(),
+            method: all.get_type().getattr("add")?.unbind(),
+        };
+        let add = CallableType::new(py)?.instance(py, add)?;
         Ok(Self {
             call_soon: StandIn::new(event_loop, "call_soon", call_soon)?,
             asked,
-            add: StandIn::new(&tasks.getattr("_all_tasks")?, "add", add)?,
+            add: StandIn::new(&all, "add", add)?,
             register: tasks.getattr("_register_task")?.unbind(),
             event_loop: event_loop.clone().unbind(),
             run: PyString::intern(py, "run").unbind(),

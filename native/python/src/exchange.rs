@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::ffi::Payload;
 use crate::link::{Exchange, Found, Link, Phase, State, Waiter};
-use crate::message::{Headers, Message};
+use crate::message::{FilePart, Headers, Message};
 use crate::names::empty;
 
 /// An exchange and the way to it; what `receive` and `send` hold.
@@ -81,7 +81,8 @@ impl Handle {
     /// # Errors
     /// If it may not be sent, or not now; nothing of it was then.
     pub fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Sent> {
-        let message = Message::read(message, &self.link.names)?;
+        // Outlives the lock: whatever the application sent may run its code when it is dropped.
+        let mut message = Message::read(message, &self.link.names)?;
         let mut state = self.link.lock();
         let phase = match state.find(self.id) {
             // What an application sends to a client that has left is dropped.
@@ -93,12 +94,13 @@ impl Handle {
         let mut wake = Vec::new();
         let mut log = None;
         let mut sent = Sent::Done;
-        match message {
+        match &mut message {
             Message::Start {
                 status,
                 headers,
                 trailers,
             } => {
+                let (status, trailers) = (*status, *trailers);
                 if let Some(mut head) = state.reactor.respond(self.id, status).map_err(misuse)? {
                     headers
                         .each(|name, value| head.field(name, value))
@@ -123,41 +125,37 @@ impl Handle {
                 let data = if bytes.len() < limits::ZERO_COPY_MIN {
                     Data::Copy(bytes)
                 } else {
-                    Data::Payload(Payload::new(&body))
+                    Data::Payload(Payload::new(body))
                 };
-                let flow = state.reactor.body(self.id, data, more).map_err(misuse)?;
-                sent = progress(state.current(self.id), flow, more, &mut wake);
+                let flow = state.reactor.body(self.id, data, *more).map_err(misuse)?;
+                sent = progress(state.current(self.id), flow, *more, &mut wake);
             }
-            Message::File {
-                file,
-                offset,
-                length,
-                more,
-            } => {
-                let flow = state
-                    .reactor
-                    .body(
-                        self.id,
-                        Data::File {
-                            file,
-                            offset,
-                            length,
-                        },
-                        more,
-                    )
-                    .map_err(misuse)?;
-                sent = progress(state.current(self.id), flow, more, &mut wake);
+            Message::File { part, more } => {
+                if let Some(FilePart {
+                    file,
+                    offset,
+                    length,
+                }) = part.take()
+                {
+                    let data = Data::File {
+                        file,
+                        offset,
+                        length,
+                    };
+                    let flow = state.reactor.body(self.id, data, *more).map_err(misuse)?;
+                    sent = progress(state.current(self.id), flow, *more, &mut wake);
+                }
             }
             Message::EarlyHint { links } => {
                 if let Some(mut hint) = state.reactor.inform(self.id, 103).map_err(misuse)? {
-                    for link in &links {
+                    for link in links {
                         hint.field(b"link", link.as_bytes()).map_err(misuse)?;
                     }
                     hint.finish().map_err(misuse)?;
                 }
             }
             Message::Trailers { headers, more } => {
-                self.trailers(&mut state, &headers, more, &mut wake)?;
+                self.trailers(&mut state, headers, *more, &mut wake)?;
             }
             Message::Debug => {}
         }

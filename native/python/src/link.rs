@@ -31,6 +31,7 @@ pub struct Link {
 pub struct EventLoop {
     pub object: Py<PyAny>,
     pub call_soon: Py<PyAny>,
+    pub call_soon_threadsafe: Py<PyAny>,
     pub call_later: Py<PyAny>,
     pub create_future: Py<PyAny>,
     /// None before the first connection, and after the end: it refers to the server.
@@ -170,8 +171,17 @@ impl Link {
         }
         match self.event_loop.continuation(py) {
             Some(Continuation { method, context }) => {
-                let call_soon = self.event_loop.call_soon.bind(py);
-                call_soon.call((method,), Some(context.bind(py))).map(drop)
+                let call_soon = if self.is_home() {
+                    &self.event_loop.call_soon
+                } else {
+                    &self.event_loop.call_soon_threadsafe
+                };
+                let asked = call_soon.bind(py).call((method,), Some(context.bind(py)));
+                if asked.is_err() {
+                    // Whoever comes next must not rely on a call that will never come.
+                    self.lock().scheduled = false;
+                }
+                asked.map(drop)
             }
             None => Ok(()),
         }
@@ -207,6 +217,7 @@ impl EventLoop {
     pub fn new(object: Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self {
             call_soon: object.getattr("call_soon")?.unbind(),
+            call_soon_threadsafe: object.getattr("call_soon_threadsafe")?.unbind(),
             call_later: object.getattr("call_later")?.unbind(),
             create_future: object.getattr("create_future")?.unbind(),
             continuation: Mutex::new(None),
@@ -361,7 +372,7 @@ impl Tasks {
 }
 
 /// A number that differs between threads which are alive at the same time.
-fn thread_mark() -> usize {
+pub fn thread_mark() -> usize {
     thread_local!(static MARK: u8 = const { 0 });
     MARK.with(|mark| std::ptr::from_ref(mark).addr())
 }

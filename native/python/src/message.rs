@@ -25,9 +25,8 @@ pub enum Message<'py> {
         more: bool,
     },
     File {
-        file: File,
-        offset: u64,
-        length: u64,
+        /// Taken when it is sent.
+        part: Option<FilePart>,
         more: bool,
     },
     EarlyHint {
@@ -39,6 +38,13 @@ pub enum Message<'py> {
     },
     /// Something for test clients, which no peer is to see.
     Debug,
+}
+
+/// Bytes of a file.
+pub struct FilePart {
+    pub file: File,
+    pub offset: u64,
+    pub length: u64,
 }
 
 /// Header lines: every item is a tuple of two `bytes`.
@@ -92,9 +98,11 @@ impl<'py> Message<'py> {
                 let path = required(message, &names.path)?.extract::<std::path::PathBuf>()?;
                 let (file, length) = file::open(&path)?;
                 Ok(Self::File {
-                    file,
-                    offset: 0,
-                    length,
+                    part: Some(FilePart {
+                        file,
+                        offset: 0,
+                        length,
+                    }),
                     more: false,
                 })
             }
@@ -179,9 +187,11 @@ fn zero_copy<'py>(message: &Bound<'py, PyDict>, names: &Names) -> PyResult<Messa
         file.seek(SeekFrom::Start(offset + length))?;
     }
     Ok(Message::File {
-        file,
-        offset,
-        length,
+        part: Some(FilePart {
+            file,
+            offset,
+            length,
+        }),
         more: flag(message, &names.more_body)?,
     })
 }
@@ -214,10 +224,15 @@ fn bytes(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
             "a bytes-like object is required, not '{kind}'"
         )));
     }
-    Ok(py
-        .get_type::<PyBytes>()
-        .call1((value,))?
-        .cast_into::<PyBytes>()?)
+    let made = py.get_type::<PyBytes>().call1((value,))?;
+    match made.cast_into_exact::<PyBytes>() {
+        Ok(bytes) => Ok(bytes),
+        // `__bytes__` may give an instance of a subclass, with code of its own.
+        Err(error) => Ok(PyBytes::new(
+            py,
+            error.into_inner().cast::<PyBytes>()?.as_bytes(),
+        )),
+    }
 }
 
 impl<'py> Headers<'py> {

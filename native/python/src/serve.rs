@@ -247,6 +247,14 @@ fn pass_on(py: Python<'_>, link: &Link, work: Work, arena: &[u8]) {
                 transport.call_method0(method)
             });
         }
+        Work::Finished { session } => {
+            with_transport(py, link, session, |transport| {
+                if transport.call_method0("can_write_eof")?.is_truthy()? {
+                    transport.call_method0("write_eof")?;
+                }
+                transport.call_method0("resume_reading")
+            });
+        }
         Work::Closed { session, cut } => close(py, link, session, cut),
         Work::Request { .. } | Work::Refused { .. } => {}
     }

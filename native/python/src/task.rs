@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::eager::Eager;
 use crate::exchange::Handle;
@@ -231,6 +231,7 @@ pub struct Tasks {
     kind: Py<PyAny>,
     arguments: Py<PyDict>,
     factory: Option<Py<PyAny>>,
+    event_loop_type: Py<PyType>,
     eager: Option<Eager>,
 }
 
@@ -254,6 +255,7 @@ impl Tasks {
         Ok(Self {
             kind: py.import("asyncio")?.getattr("Task")?.unbind(),
             arguments: arguments.unbind(),
+            event_loop_type: event_loop.get_type().unbind(),
             factory: event_loop
                 .getattr("get_task_factory")
                 .ok()
@@ -262,11 +264,15 @@ impl Tasks {
         })
     }
 
-    /// Whether the loop makes its tasks by a factory of the application's, which must be asked then.
+    /// Whether the loop must be asked for its tasks: an application gave it a factory, or made it
+    /// run within itself (as `nest_asyncio` does), where no task may run inside of a turn.
     ///
     /// # Errors
     /// If the loop fails to say.
     pub fn have_factory(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.event_loop_type.bind(py).hasattr("_nest_patched")? {
+            return Ok(true);
+        }
         self.factory.as_ref().map_or(Ok(false), |factory| {
             Ok(!factory.bind(py).call0()?.is_none())
         })

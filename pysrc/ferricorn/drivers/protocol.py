@@ -6,6 +6,7 @@ native code as with the first driver.
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class ProtocolDriver:
         Connections inherit the context of the task that made their server.
         """
         for sock in endpoint.sockets:
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                # Connections inherit it; asyncio sets it only where it made the socket itself.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
             server = self._loop.create_server(
                 self._native.protocol, sock=sock, backlog=endpoint.backlog
             )

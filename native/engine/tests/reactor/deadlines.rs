@@ -151,6 +151,38 @@ fn an_idle_connection_is_closed() {
     )));
 }
 
+/// The client's time begins when the application asks, however long ago the last turn was.
+#[test]
+fn who_waits_to_be_asked_has_all_the_time_from_then_on() {
+    let mut server = Server::new(Options {
+        request_body: SOON,
+        keep_alive: SOON,
+        ..options()
+    });
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n");
+    let exchange = server.request().exchange;
+    std::thread::sleep(Duration::from_millis(2 * SOON));
+    server.reactor.ask(exchange);
+    server.settle();
+    server.gather();
+    assert_eq!(server.reactor.connections(), 1);
+    client.send("body");
+    server.until("a body", |server| server.body(exchange).1);
+
+    std::thread::sleep(Duration::from_millis(2 * SOON));
+    server.answer(exchange, b"answer");
+    server.settle();
+    server.gather();
+    assert_eq!(server.reactor.connections(), 1);
+    client.read_once();
+    assert!(
+        client.text().starts_with("HTTP/1.1 100 "),
+        "{}",
+        client.text()
+    );
+}
+
 /// What waits for a slow reader is less than what holds the next request up.
 #[test]
 fn the_rest_of_a_short_response_is_not_cut_by_the_idle_deadline() {

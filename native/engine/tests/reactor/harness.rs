@@ -67,6 +67,7 @@ pub enum Seen {
     Refused(Fault),
     Output(SessionId, Vec<u8>),
     Reading(SessionId, bool),
+    Finished(SessionId),
     Closed(SessionId),
 }
 
@@ -375,6 +376,7 @@ fn own(work: Work, batch: &Batch) -> Seen {
         Work::Refused { fault, .. } => Seen::Refused(fault),
         Work::Output { session, bytes } => Seen::Output(session, bytes),
         Work::Reading { session, wanted } => Seen::Reading(session, wanted),
+        Work::Finished { session } => Seen::Finished(session),
         Work::Closed { session, .. } => Seen::Closed(session),
     }
 }
