@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.apps.board import Receive, Routes, Scope, Send, respond
+from tests.apps.board import Receive, Routes, Scope, Send, note, passed, respond
 
 routes = Routes()
 
@@ -21,9 +21,19 @@ async def spoil(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send)
 
 
+@routes
+async def spoil_and_wait(scope: Scope, receive: Receive, send: Send) -> None:
+    """Write into an extension's dictionary, and keep it until a test lets go."""
+    mine = scope["extensions"]["http.response.pathsend"]
+    mine["spoilt"] = True
+    note("spoilt")
+    await passed("spoil")
+    await respond(send, repr(mine))
+
+
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Show the scope of any request but `/spoil`."""
-    if scope["type"] == "lifespan" or scope["path"] == "/spoil":
+    """Show the scope of any request but those that are for something else."""
+    if scope["type"] == "lifespan" or scope["path"].startswith(("/spoil", "/notes", "/pass")):
         await routes.app(scope, receive, send)
     else:
         await respond(send, repr(scope))

@@ -168,6 +168,16 @@ def test_what_an_application_writes_into_a_scope_stays_there(here: Server) -> No
         assert ast.literal_eval(client.get("/").text)["extensions"] == EXTENSIONS
 
 
+def test_what_one_request_writes_is_not_what_another_reads_meanwhile(here: Server) -> None:
+    with here.connect() as one, here.connect() as other:
+        one.request("GET", "/spoil_and_wait")
+        assert here.notes("spoilt")
+        assert ast.literal_eval(other.get("/").text)["extensions"] == EXTENSIONS
+        assert here.get("/pass/spoil").status == 200
+        assert "spoilt" in one.response().text
+        assert ast.literal_eval(other.get("/").text)["extensions"] == EXTENSIONS
+
+
 def test_asgi_2(shared_server: StartServer) -> None:
     server = shared_server("tests.apps.scopes:Double")
     scope = scope_for(server, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")

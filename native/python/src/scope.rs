@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::ffi::references;
 use crate::names::{Methods, Names, empty};
 
 /// What the floor above says of all scopes.
@@ -24,7 +25,7 @@ pub struct Outline<'py> {
 pub struct Scopes {
     template: Py<PyDict>,
     asgi: Py<PyDict>,
-    extensions: [Py<PyString>; 4],
+    extensions: Extensions,
     state: Py<PyDict>,
     root_path: String,
     methods: Methods,
@@ -42,14 +43,6 @@ impl Scopes {
         let asgi = PyDict::new(py);
         asgi.set_item(&names.version, outline.asgi_version)?;
         asgi.set_item(&names.spec_version, "2.3")?;
-        // Not `http.response.debug`: that is for test clients, and applications work for it.
-        let offered = [
-            &names.pathsend,
-            &names.zerocopysend,
-            &names.response_trailers,
-            &names.early_hint,
-        ];
-        let extensions = offered.map(|extension| extension.clone_ref(py));
         let template = PyDict::new(py);
         template.set_item(&names.type_, &names.http)?;
         template.set_item(&names.asgi, py.None())?;
@@ -68,7 +61,7 @@ impl Scopes {
         Ok(Self {
             template: template.unbind(),
             asgi: asgi.unbind(),
-            extensions,
+            extensions: Extensions::new(py, names)?,
             state: outline.state.unbind(),
             root_path: outline.root_path,
             methods: Methods::new(py),
@@ -126,11 +119,7 @@ impl Scopes {
         }
         scope.set_item(&names.headers, headers)?;
         scope.set_item(&names.state, self.state.bind(py).copy()?)?;
-        let extensions = PyDict::new(py);
-        for extension in &self.extensions {
-            extensions.set_item(extension, PyDict::new(py))?;
-        }
-        scope.set_item(&names.extensions, extensions)?;
+        scope.set_item(&names.extensions, self.extensions.make(py)?)?;
         Ok(scope)
     }
 }
@@ -221,6 +210,47 @@ impl Ends {
             client: end("peername")?,
             server: end("sockname")?,
         })
+    }
+}
+
+/// The `extensions` of scopes: for each that is offered an empty dictionary, which belongs to one
+/// request.
+struct Extensions {
+    template: Py<PyDict>,
+    offered: [(Py<PyString>, Py<PyDict>); 4],
+}
+
+impl Extensions {
+    fn new(py: Python<'_>, names: &Names) -> PyResult<Self> {
+        // Not `http.response.debug`: that is for test clients, and applications work for it.
+        let offered = [
+            &names.pathsend,
+            &names.zerocopysend,
+            &names.response_trailers,
+            &names.early_hint,
+        ];
+        let offered = offered.map(|name| (name.clone_ref(py), PyDict::new(py).unbind()));
+        let template = PyDict::new(py);
+        for (name, empty) in &offered {
+            template.set_item(name, empty)?;
+        }
+        Ok(Self {
+            template: template.unbind(),
+            offered,
+        })
+    }
+
+    fn make<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        // Who has the template's besides this place and the template is a request that goes on.
+        let unused = |empty: &Py<PyDict>| references(empty) == 2 && empty.bind(py).is_empty();
+        if self.offered.iter().all(|(_, empty)| unused(empty)) {
+            return self.template.bind(py).copy();
+        }
+        let extensions = PyDict::new(py);
+        for (name, _) in &self.offered {
+            extensions.set_item(name, PyDict::new(py))?;
+        }
+        Ok(extensions)
     }
 }
 
