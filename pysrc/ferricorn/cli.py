@@ -23,6 +23,7 @@ from ferricorn.config import (
 )
 from ferricorn.drivers import DRIVERS
 from ferricorn.logging import LOG_LEVELS
+from ferricorn.middleware.proxy_headers import FORWARDED_HEADERS
 from ferricorn.unsupported import INSTEAD
 
 if TYPE_CHECKING:
@@ -129,11 +130,21 @@ PARAMETERS: list[click.Parameter] = [
     _switch(
         "--proxy-headers/--no-proxy-headers",
         "Enable/Disable X-Forwarded-Proto, X-Forwarded-For to populate url scheme and remote "
-        "address info. They are not used yet.",
+        "address info.",
     ),
     _switch("--server-header/--no-server-header", "Enable/Disable default Server header."),
     _switch("--date-header/--no-date-header", "Enable/Disable default Date header."),
-    _option("--forwarded-allow-ips", "Addresses to trust with proxy headers."),
+    _option(
+        "--forwarded-allow-ips",
+        "Comma separated list of addresses, networks and literals to trust with proxy headers; "
+        "'unix' is a peer on a Unix socket, '*' is everything. Defaults to the "
+        "$FORWARDED_ALLOW_IPS environment variable if available, or '127.0.0.1,::1'.",
+    ),
+    _option(
+        "--forwarded-headers",
+        "Comma separated list of the proxy headers to use: those that your proxy sets, of "
+        f"{', '.join(FORWARDED_HEADERS)}.",
+    ),
     _option(
         "--root-path",
         "Set the ASGI 'root_path' for applications submounted below a given URL path.",

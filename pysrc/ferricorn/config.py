@@ -27,6 +27,12 @@ from ferricorn.logging import (
     configure_logging,
 )
 from ferricorn.middleware.message_logger import MessageLoggerMiddleware
+from ferricorn.middleware.proxy_headers import (
+    DEFAULT_HEADERS,
+    TrustedHosts,
+    behind_proxies,
+    header_names,
+)
 from ferricorn.unsupported import find_unsupported
 
 if TYPE_CHECKING:
@@ -150,6 +156,7 @@ class Config:
         timeout_request_body: float = 30.0,
         timeout_write: float = 30.0,
         driver: DriverType = "auto",
+        forwarded_headers: Sequence[str] | str = DEFAULT_HEADERS,
     ) -> None:
         self.app = app
         self.host = host
@@ -180,7 +187,6 @@ class Config:
         self.proxy_headers = proxy_headers
         self.server_header = server_header
         self.date_header = date_header
-        self.forwarded_allow_ips = forwarded_allow_ips
         self.root_path = root_path
         self.limit_concurrency = limit_concurrency
         self.limit_max_requests = limit_max_requests
@@ -207,6 +213,7 @@ class Config:
         self.timeout_request_body = timeout_request_body
         self.timeout_write = timeout_write
         self.driver: DriverType = driver
+        self.forwarded_headers = forwarded_headers
 
         self.loaded = False
         self.configure_logging()
@@ -214,7 +221,8 @@ class Config:
             self._load_env_file(env_file)
         self.workers: int = workers or int(os.environ.get("WEB_CONCURRENCY") or 1)
         if forwarded_allow_ips is None:
-            self.forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS")
+            forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+        self.forwarded_allow_ips = forwarded_allow_ips
         self._check()
         self.encoded_headers = [_encode_header(name, value) for name, value in self.headers]
 
@@ -256,6 +264,10 @@ class Config:
             bounded = name.startswith(("timeout_", "limit_", "backlog"))
             if bounded and not 0 <= (value or 0) < math.inf:
                 raise OptionError(name, f"{value} is no number from 0 on.")
+        try:
+            header_names(self.forwarded_headers)
+        except ValueError as error:
+            raise OptionError("forwarded_headers", str(error)) from None
         if not 0 <= self.port <= 65535:
             raise OptionError("port", f"{self.port} is not between 0 and 65535.")
 
@@ -292,6 +304,9 @@ class Config:
         self.loaded_app: ASGI3Application = as_asgi3(app, interface)
         if logging.getLogger("uvicorn.asgi").getEffectiveLevel() <= TRACE_LOG_LEVEL:
             self.loaded_app = MessageLoggerMiddleware(self.loaded_app)
+        if self.proxy_headers:
+            trusted = TrustedHosts(self.forwarded_allow_ips)
+            self.loaded_app = behind_proxies(self.loaded_app, trusted, self.forwarded_headers)
         if self.http != "auto":
             logger.info("The native HTTP core serves in the place of '%s'.", self.http)
         if self.ws not in ("auto", "none"):

@@ -113,3 +113,4 @@ class Options(TypedDict, total=False):
     timeout_request_body: float
     timeout_write: float
     driver: DriverType
+    forwarded_headers: Sequence[str] | str

@@ -29,7 +29,6 @@ INSTEAD = {
     "reload_includes": _WATCH,
     "reload_excludes": _WATCH,
     "timeout_worker_healthcheck": "there is one process, and no parent that checks it",
-    "forwarded_allow_ips": "set the client's address in a middleware of the application",
     "ssl_keyfile": _PROXY,
     "ssl_certfile": _PROXY,
     "ssl_keyfile_password": _PROXY,

@@ -86,6 +86,13 @@ def config(app: Any = app, **options: Any) -> Config:
     return Config(app, **{"log_config": None, **options})
 
 
+def loaded(app: Any = app, **options: Any) -> Config:
+    """Load the application with nothing around it that the test does not ask for."""
+    made = config(app, **{"proxy_headers": False, **options})
+    made.load()
+    return made
+
+
 def test_the_parameters_stand_in_uvicorns_order() -> None:
     parameters = inspect.signature(Config).parameters.values()
     assert [p.name for p in parameters][:53] == UVICORN_ORDER
@@ -94,11 +101,12 @@ def test_the_parameters_stand_in_uvicorns_order() -> None:
 
 def test_each_parameter_is_an_attribute() -> None:
     made = config()
-    special = {"app", "log_config", "headers", "workers"}
+    special = {"app", "log_config", "headers", "workers", "forwarded_allow_ips"}
     for name, default in defaults().items():
         if name not in special:
             assert getattr(made, name) == default, name
     assert (made.app, made.headers, made.workers) == (app, [], 1)
+    assert made.forwarded_allow_ips == "127.0.0.1,::1"
 
 
 def test_the_options_of_run_are_those_of_config() -> None:
@@ -119,7 +127,6 @@ def test_the_options_of_run_are_those_of_config() -> None:
         {"ssl_keyfile": "key.pem"},
         {"interface": "wsgi"},
         {"ws_max_size": 1},
-        {"forwarded_allow_ips": "*"},
         {"h11_max_incomplete_event_size": 1},
     ],
 )
@@ -149,6 +156,7 @@ def test_what_is_not_supported_yet_is_refused(options: dict[str, Any]) -> None:
         {"headers": [("connection", "close")]},
         {"headers": [("x", "a\r\nb: c")]},
         {"headers": [("x", "€")]},
+        {"forwarded_headers": "x-real-ip"},
     ],
     ids=repr,
 )
@@ -179,6 +187,12 @@ def test_workers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert config(workers=1).workers == 1
     with pytest.raises(OptionError, match="workers"):
         config()
+
+
+def test_who_is_believed_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    assert config().forwarded_allow_ips == "*"
+    assert config(forwarded_allow_ips=["::1"]).forwarded_allow_ips == ["::1"]
 
 
 def test_the_environment_file_is_read_first(
@@ -229,8 +243,7 @@ def test_the_server_header_can_be_replaced_or_left_out() -> None:
 
 def test_a_name_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "some_module", SimpleNamespace(app=app))
-    made = config("some_module:app")
-    made.load()
+    made = loaded("some_module:app")
     assert made.loaded
     assert made.loaded_app is app
     assert (made.interface, made.asgi_version) == ("asgi3", "3.0")
@@ -257,15 +270,13 @@ def test_asgi2_is_adapted() -> None:
 
         async def __call__(self, receive: Any, send: Any) -> None: ...
 
-    made = config(Double)
-    made.load()
+    made = loaded(Double)
     assert isinstance(made.loaded_app, ASGI2Middleware)
     assert made.asgi_version == "2.0"
 
 
 def test_the_interface_can_be_told() -> None:
-    made = config(app, interface="asgi2")
-    made.load()
+    made = loaded(app, interface="asgi2")
     assert isinstance(made.loaded_app, ASGI2Middleware)
 
 
@@ -281,15 +292,13 @@ def test_a_wsgi_application_is_refused(log: Any) -> None:
 
 
 def test_a_factory(log: Any) -> None:
-    made = config(make_app, factory=True)
-    made.load()
+    made = loaded(make_app, factory=True)
     assert made.loaded_app is app
     assert log.lines == []
 
 
 def test_a_factory_without_the_flag(log: Any) -> None:
-    made = config(make_app)
-    made.load()
+    made = loaded(make_app)
     assert made.loaded_app is app
     [line] = log.lines
     assert line == (
@@ -318,9 +327,13 @@ def test_an_error_inside_a_factory_is_shown_whole(flag: bool) -> None:
         config(factory, factory=flag).load()
 
 
+def test_proxies_are_believed_unless_told_otherwise() -> None:
+    assert loaded().loaded_app is app
+    assert loaded(proxy_headers=True).loaded_app is not app
+
+
 def test_messages_are_logged_at_level_trace() -> None:
-    made = config(log_level="trace")
-    made.load()
+    made = loaded(log_level="trace")
     assert isinstance(made.loaded_app, MessageLoggerMiddleware)
 
 

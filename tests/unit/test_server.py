@@ -82,7 +82,7 @@ def test_what_the_native_floor_is_told(native: Any, log: Any) -> None:
         "timeout_request_body": 3.5,
         "timeout_write": 4.5,
     }
-    asyncio.run(serving(server_of(**options), nothing))
+    asyncio.run(serving(server_of(proxy_headers=False, **options), nothing))
     settings = native[0].settings
     assert callable(settings.pop("error_log"))
     assert settings == {
