@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.apps.board import Receive, Routes, Scope, Send, note, passed, respond
+from tests.apps.board import Receive, Routes, Scope, Send, respond
 
 routes = Routes()
 
@@ -13,7 +13,6 @@ routes = Routes()
 async def spoil(scope: Scope, receive: Receive, send: Send) -> None:
     """Write into everything of the scope that may be written into."""
     scope["asgi"]["version"] = "spoilt"
-    scope["extensions"]["http.response.pathsend"]["spoilt"] = True
     scope["extensions"]["spoilt"] = {}
     scope["headers"].append((b"spoilt", b"1"))
     scope["state"]["spoilt"] = True
@@ -22,21 +21,21 @@ async def spoil(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @routes
-async def spoil_and_wait(scope: Scope, receive: Receive, send: Send) -> None:
-    """Write into an extension's dictionary, and keep it until a test lets go."""
-    mine = scope["extensions"]["http.response.pathsend"]
-    mine["spoilt"] = True
-    note("spoilt")
-    await passed("spoil")
-    await respond(send, repr(mine))
+async def spoil_shared(scope: Scope, receive: Receive, send: Send) -> None:
+    """Try to write into what is said of an extension."""
+    try:
+        scope["extensions"]["http.response.pathsend"]["spoilt"] = True
+    except TypeError as error:
+        await respond(send, type(error).__name__)
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Show the scope of any request but those that are for something else."""
-    if scope["type"] == "lifespan" or scope["path"].startswith(("/spoil", "/notes", "/pass")):
+    if scope["type"] == "lifespan" or scope["path"].startswith("/spoil"):
         await routes.app(scope, receive, send)
     else:
-        await respond(send, repr(scope))
+        extensions = {name: dict(value) for name, value in scope["extensions"].items()}
+        await respond(send, repr({**scope, "extensions": extensions}))
 
 
 class Double:

@@ -84,12 +84,6 @@ pub fn resume(coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResul
     }
 }
 
-/// How many references there are to an object.
-pub fn references<T>(object: &Py<T>) -> ffi::Py_ssize_t {
-    // SAFETY: a `Py` is a reference to a live object, whose count is only read.
-    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
-}
-
 /// A descriptor of our own for what `fd` refers to.
 ///
 /// # Errors

@@ -10,9 +10,8 @@ use ferricorn_engine::Address;
 use ferricorn_proto::{Field, RequestHead, Version};
 use foldhash::fast::RandomState;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMappingProxy, PyString, PyTuple};
 
-use crate::ffi::references;
 use crate::names::{Methods, Names, empty};
 
 /// What the floor above says of all scopes.
@@ -25,7 +24,7 @@ pub struct Outline<'py> {
 pub struct Scopes {
     template: Py<PyDict>,
     asgi: Py<PyDict>,
-    extensions: Extensions,
+    extensions: Py<PyDict>,
     state: Py<PyDict>,
     root_path: String,
     methods: Methods,
@@ -61,7 +60,7 @@ impl Scopes {
         Ok(Self {
             template: template.unbind(),
             asgi: asgi.unbind(),
-            extensions: Extensions::new(py, names)?,
+            extensions: extensions(py, names)?.unbind(),
             state: outline.state.unbind(),
             root_path: outline.root_path,
             methods: Methods::new(py),
@@ -119,7 +118,7 @@ impl Scopes {
         }
         scope.set_item(&names.headers, headers)?;
         scope.set_item(&names.state, self.state.bind(py).copy()?)?;
-        scope.set_item(&names.extensions, self.extensions.make(py)?)?;
+        scope.set_item(&names.extensions, self.extensions.bind(py).copy()?)?;
         Ok(scope)
     }
 }
@@ -213,45 +212,21 @@ impl Ends {
     }
 }
 
-/// The `extensions` of scopes: for each that is offered an empty dictionary, which belongs to one
-/// request.
-struct Extensions {
-    template: Py<PyDict>,
-    offered: [(Py<PyString>, Py<PyDict>); 4],
-}
-
-impl Extensions {
-    fn new(py: Python<'_>, names: &Names) -> PyResult<Self> {
-        // Not `http.response.debug`: that is for test clients, and applications work for it.
-        let offered = [
-            &names.pathsend,
-            &names.zerocopysend,
-            &names.response_trailers,
-            &names.early_hint,
-        ];
-        let offered = offered.map(|name| (name.clone_ref(py), PyDict::new(py).unbind()));
-        let template = PyDict::new(py);
-        for (name, empty) in &offered {
-            template.set_item(name, empty)?;
-        }
-        Ok(Self {
-            template: template.unbind(),
-            offered,
-        })
+/// What is offered to applications, to be copied for each scope. What there is to say of an extension
+/// is nothing, which cannot be written into: it is the same for all requests.
+fn extensions<'py>(py: Python<'py>, names: &Names) -> PyResult<Bound<'py, PyDict>> {
+    let nothing = PyMappingProxy::new(py, PyDict::new(py).as_mapping());
+    let extensions = PyDict::new(py);
+    // Not `http.response.debug`: that is for test clients, and applications work for it.
+    for name in [
+        &names.pathsend,
+        &names.zerocopysend,
+        &names.response_trailers,
+        &names.early_hint,
+    ] {
+        extensions.set_item(name, &nothing)?;
     }
-
-    fn make<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        // Who has the template's besides this place and the template is a request that goes on.
-        let unused = |empty: &Py<PyDict>| references(empty) == 2 && empty.bind(py).is_empty();
-        if self.offered.iter().all(|(_, empty)| unused(empty)) {
-            return self.template.bind(py).copy();
-        }
-        let extensions = PyDict::new(py);
-        for (name, _) in &self.offered {
-            extensions.set_item(name, PyDict::new(py))?;
-        }
-        Ok(extensions)
-    }
+    Ok(extensions)
 }
 
 /// Header lines as tuples, kept while clients repeat them.
