@@ -7,7 +7,7 @@ what it needs from it (the application, the loggers, the settings) comes in as a
 import asyncio
 from typing import Any, final
 
-from ferricorn.typing import AccessLog, ASGI3Application, ErrorLog
+from ferricorn.typing import AccessLog, AccessStream, ASGI3Application, ErrorLog
 
 __all__ = ["Server"]
 
@@ -27,6 +27,7 @@ class Server:
         date_header: bool = True,
         headers: list[tuple[bytes, bytes]] = ...,
         access_log: AccessLog | None = None,
+        access_stream: AccessStream | None = None,
         error_log: ErrorLog,
         limit_concurrency: int | None = None,
         timeout_keep_alive: float = 5.0,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from ferricorn import _native, drivers
 from ferricorn.config import STARTUP_FAILURE
 from ferricorn.endpoint import Endpoint
-from ferricorn.logging import access_log, log_error, paint
+from ferricorn.logging import access_log, access_stream, log_error, paint
 from ferricorn.loops.runner import run_coroutine
 
 if TYPE_CHECKING:
@@ -170,6 +170,7 @@ class Server:
             date_header=config.sends_date,
             headers=config.encoded_headers,
             access_log=access_log() if config.access_log else None,
+            access_stream=access_stream() if config.access_log else None,
             error_log=log_error,
             limit_concurrency=config.limit_concurrency,
             timeout_keep_alive=config.timeout_keep_alive,

@@ -50,6 +50,19 @@ ASGIApplication = ASGI3Application | type[ASGI2Application]
 AccessLog = Callable[[dict[str, Any], int], None]
 """Called with the scope and the status at the start of each response."""
 
+
+class AccessStream(Protocol):
+    """What an access line is made of, where logging would only write it to a stream."""
+
+    fd: int
+    prefix: bytes
+    request: tuple[bytes, bytes]
+    statuses: list[bytes]
+
+    def still(self) -> bool:
+        """Say whether logging would still do no more."""
+
+
 ErrorLog = Callable[[int, str, BaseException | None], None]
 """Called with a level of `logging`, a text, and the exception to show with it."""
 

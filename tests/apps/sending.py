@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -165,6 +166,22 @@ async def breaks_the_factory(scope: Scope, receive: Receive, send: Send) -> None
 
     await respond(send)
     loop.set_task_factory(factory)
+
+
+@routes
+async def changes_the_log(scope: Scope, receive: Receive, send: Send) -> None:
+    """Change the logger of access lines while the server runs, as the query says."""
+    logger = logging.getLogger("uvicorn.access")
+    match scope["query_string"]:
+        case b"silent":
+            logger.setLevel(logging.WARNING)
+        case b"loud":
+            logger.setLevel(logging.INFO)
+        case b"twice":
+            logger.addHandler(logging.StreamHandler())
+        case b"filter":
+            logger.addFilter(lambda record: "secret" not in record.getMessage())
+    await respond(send)
 
 
 @routes

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from tests.conftest import StartServer
-from tests.support.server import Server
+from tests.conftest import DRIVERS, StartServer
+from tests.support.client import Client
+from tests.support.server import ROOT, Server
 
 APP = "tests.apps.sending:app"
 
@@ -108,6 +113,51 @@ def test_each_request_has_one_line(server: StartServer, everywhere: dict[str, st
             client.response()
     lines = running.wait_for_count('"GET /x', 100)
     assert [re.search(r"/x(\d+)", line)[1] for line in lines] == [str(n) for n in range(100)]
+
+
+def test_the_log_may_be_changed_while_the_server_runs(
+    server: StartServer, everywhere: dict[str, str]
+) -> None:
+    running = server(APP, **everywhere)
+    for change in ("silent", "loud", "filter", "twice"):
+        assert running.get(f"/changes_the_log?{change}").status == 200
+        assert running.get(f"/after?{change}").status == 404
+    assert running.get("/secret").status == 404
+    assert running.get("/last").status == 404
+    running.wait_for("/last")
+    running.stop()
+    lines = [line.split('"')[1].split()[1] for line in running.out]
+    assert sorted(lines) == [
+        *("/after?filter", "/after?loud", "/after?twice"),
+        *("/changes_the_log?filter", "/changes_the_log?loud", "/changes_the_log?twice"),
+        "/last",
+    ]
+    assert running.lines(r'^127\.0\.0\.1:\d+ - "GET /last HTTP/1.1" 404$')
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_log_that_nobody_reads_stops_nobody(driver: str) -> None:
+    """What finds no room is lost, counted and told; the server serves on."""
+    command = [sys.executable, "-m", "ferricorn", APP, "--port", "0", "--driver", driver]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        ready = next(line for line in running.stderr if b"running on" in line)
+        port = int(ready.split(b":")[-1].split()[0])
+        count = 40_000
+        with Client(socket.create_connection(("127.0.0.1", port))) as client:
+            for _ in range(count // 100):
+                client.send(b"GET /nowhere HTTP/1.1\r\nhost: a\r\n\r\n" * 100)
+                for _ in range(100):
+                    assert client.response().status == 404
+        running.send_signal(signal.SIGINT)
+        written = running.stdout.read().splitlines()
+    told = [line for line in written if b"GET /nowhere" in line]
+    lost = sum(int(line[1:].split()[0]) for line in written if b"were lost" in line)
+    assert lost > 0
+    assert len(told) + lost == count
 
 
 def test_no_access_log(server: StartServer) -> None:

@@ -164,10 +164,8 @@ impl Handle {
         if wanted {
             self.link.schedule(py)?;
         }
-        if let (Some((scope, status)), Some(access_log)) = (log, &self.link.access_log)
-            && let Err(error) = access_log.bind(py).call1((scope, status))
-        {
-            error.write_unraisable(py, None);
+        if let (Some((scope, status)), Some(access_log)) = (log, &self.link.access_log) {
+            access_log.write(py, &self.link.names, scope.bind(py), status);
         }
         if !wake.is_empty() {
             self.link.wake(py, wake);

@@ -2,8 +2,9 @@
 //!
 //! The binding floor: the only Rust that knows Python. It calls the event loop and the application
 //! and never imports the package above it. Rooms, each using only those before it: `ffi`, `names`,
-//! `scope`, `message`, `link`, `exchange`, `awaitable`, `http`, `eager`, `task`, `serve`, `turn`, `feed`, `server`.
+//! `scope`, `message`, `access`, `link`, `exchange`, `awaitable`, `http`, `eager`, `task`, `serve`, `turn`, `feed`, `server`.
 
+mod access;
 mod awaitable;
 mod eager;
 mod exchange;

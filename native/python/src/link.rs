@@ -13,6 +13,7 @@ use ferricorn_engine::{ExchangeId, Reactor, SessionId};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use crate::access::AccessLog;
 use crate::ffi::Payload;
 use crate::names::Names;
 use crate::scope::Ends;
@@ -23,7 +24,7 @@ pub struct Link {
     home: AtomicUsize,
     pub names: Names,
     pub event_loop: EventLoop,
-    pub access_log: Option<Py<PyAny>>,
+    pub access_log: Option<AccessLog>,
     pub error_log: Py<PyAny>,
 }
 
@@ -127,7 +128,7 @@ impl Link {
         reactor: Reactor<Payload>,
         names: Names,
         event_loop: EventLoop,
-        access_log: Option<Py<PyAny>>,
+        access_log: Option<AccessLog>,
         error_log: Py<PyAny>,
     ) -> Self {
         let state = State {

@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::access::AccessLog;
 use crate::feed::Protocol;
 use crate::ffi;
 use crate::http::Callables;
@@ -24,7 +25,7 @@ impl Server {
     #[pyo3(signature = (
         app, r#loop, *, state, error_log, root_path = String::new(), asgi_version = "3.0".to_owned(),
         server_header = Some(b"ferricorn".to_vec()), date_header = true, headers = Vec::new(),
-        access_log = None, limit_concurrency = None, timeout_keep_alive = 5.0,
+        access_log = None, access_stream = None, limit_concurrency = None, timeout_keep_alive = 5.0,
         timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0, poll = true,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keywords of a constructor")]
@@ -40,6 +41,7 @@ impl Server {
         date_header: bool,
         headers: Vec<(Vec<u8>, Vec<u8>)>,
         access_log: Option<Py<PyAny>>,
+        access_stream: Option<Bound<'_, PyAny>>,
         limit_concurrency: Option<usize>,
         timeout_keep_alive: f64,
         timeout_request_head: f64,
@@ -79,7 +81,9 @@ impl Server {
             Reactor::new(options, poll)?,
             names,
             event_loop,
-            access_log,
+            access_log
+                .map(|call| AccessLog::new(call, access_stream))
+                .transpose()?,
             error_log,
         );
         Ok(Self::over(link, service))
@@ -144,6 +148,9 @@ impl Server {
             }
         }
         this.disarm(py);
+        if let Some(access_log) = &this.link.access_log {
+            access_log.close(py);
+        }
         // It refers to this server, which nobody would ever free.
         this.link.event_loop.set_continuation(None);
     }

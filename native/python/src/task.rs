@@ -136,10 +136,8 @@ fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, returned: bool)
             None,
         );
     }
-    if let (true, Some(scope), Some(access_log)) = (told, scope, &link.access_log)
-        && let Err(error) = access_log.bind(py).call1((scope, 500))
-    {
-        error.write_unraisable(py, None);
+    if let (true, Some(scope), Some(access_log)) = (told, scope, &link.access_log) {
+        access_log.write(py, &link.names, scope.bind(py), 500);
     }
     link.wake(py, waiting);
     if wanted && let Err(error) = link.schedule(py) {
