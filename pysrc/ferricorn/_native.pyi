@@ -20,6 +20,7 @@ class Server:
         app: ASGI3Application,
         loop: asyncio.AbstractEventLoop,
         *,
+        forwarded_app: ASGI3Application | None = None,
         state: dict[str, Any],
         root_path: str = ...,
         asgi_version: str = ...,
@@ -38,8 +39,11 @@ class Server:
     ) -> Server:
         """Make an engine. Timeouts are seconds, 0 switches one off.
 
-        `state` is the lifespan's state, copied for each request. `poll=False` makes no poller:
-        then only `protocol()` feeds this server, and `listen`, `fileno` and `turn` are of no use.
+        `forwarded_app` is called instead of `app` where a request has a header `Forwarded` or
+        `X-Forwarded-...`. `access_log` is called for each response, unless `access_stream` says
+        how to write its line without. `state` is the lifespan's state, copied for each request.
+        `poll=False` makes no poller: then only `protocol()` feeds this server, and `listen`,
+        `fileno` and `turn` are of no use.
         """
 
     def listen(self, fd: int) -> None:

@@ -29,8 +29,8 @@ from ferricorn.logging import (
 from ferricorn.middleware.message_logger import MessageLoggerMiddleware
 from ferricorn.middleware.proxy_headers import (
     DEFAULT_HEADERS,
+    BehindProxies,
     TrustedHosts,
-    behind_proxies,
     header_names,
 )
 from ferricorn.unsupported import find_unsupported
@@ -306,7 +306,7 @@ class Config:
             self.loaded_app = MessageLoggerMiddleware(self.loaded_app)
         if self.proxy_headers:
             trusted = TrustedHosts(self.forwarded_allow_ips)
-            self.loaded_app = behind_proxies(self.loaded_app, trusted, self.forwarded_headers)
+            self.loaded_app = BehindProxies(self.loaded_app, trusted, self.forwarded_headers)
         if self.http != "auto":
             logger.info("The native HTTP core serves in the place of '%s'.", self.http)
         if self.ws not in ("auto", "none"):

@@ -26,6 +26,7 @@ from ferricorn.config import STARTUP_FAILURE
 from ferricorn.endpoint import Endpoint
 from ferricorn.logging import access_log, access_stream, log_error, paint
 from ferricorn.loops.runner import run_coroutine
+from ferricorn.middleware.proxy_headers import BehindProxies
 
 if TYPE_CHECKING:
     import socket
@@ -160,9 +161,11 @@ class Server:
 
     def _make_native(self, loop: asyncio.AbstractEventLoop, *, poll: bool) -> _native.Server:
         config = self.config
+        app = config.loaded_app
         return _native.Server(
-            config.loaded_app,
+            app.app if isinstance(app, BehindProxies) else app,
             loop,
+            forwarded_app=app,
             state=self.lifespan.state,
             root_path=config.root_path,
             asgi_version=config.asgi_version,

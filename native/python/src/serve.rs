@@ -27,6 +27,8 @@ const LOGGED_REFUSALS: u32 = 20;
 /// What serving needs besides the link.
 pub struct Service {
     pub application: Py<PyAny>,
+    /// What is called in its place for a request that proxies may have forwarded.
+    pub forwarded: Py<PyAny>,
     pub scopes: Scopes,
     pub callables: Callables,
     pub tasks: Tasks,
@@ -164,7 +166,15 @@ impl Service {
             exchange.scope = Some(scope.clone().unbind());
         }
         let (receive, send) = self.callables.pair(py, handle)?;
-        self.application.bind(py).call1((scope, receive, send))
+        let forwarded = fields
+            .iter()
+            .any(|field| is_forwarding(field.name.of(input)));
+        let application = if forwarded {
+            &self.forwarded
+        } else {
+            &self.application
+        };
+        application.bind(py).call1((scope, receive, send))
     }
 
     /// Enters a request into its connection's slot and gives the connection's ends and a place for
@@ -216,6 +226,11 @@ struct Request<'a> {
     head: RequestHead,
     body: &'a [(Span, bool)],
     factory: bool,
+}
+
+/// Whether a header, whose name is in lower case, is one that a proxy adds.
+fn is_forwarding(name: &[u8]) -> bool {
+    name.starts_with(b"x-forwarded-") || name == b"forwarded"
 }
 
 /// Passes on what a request that runs already has to hear.

@@ -23,7 +23,7 @@ use crate::turn::{Gather, Server};
 impl Server {
     #[new]
     #[pyo3(signature = (
-        app, r#loop, *, state, error_log, root_path = String::new(), asgi_version = "3.0".to_owned(),
+        app, r#loop, *, forwarded_app = None, state, error_log, root_path = String::new(), asgi_version = "3.0".to_owned(),
         server_header = Some(b"ferricorn".to_vec()), date_header = true, headers = Vec::new(),
         access_log = None, access_stream = None, limit_concurrency = None, timeout_keep_alive = 5.0,
         timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0, poll = true,
@@ -33,6 +33,7 @@ impl Server {
         py: Python<'_>,
         app: Py<PyAny>,
         r#loop: Bound<'_, PyAny>,
+        forwarded_app: Option<Py<PyAny>>,
         state: Bound<'_, PyDict>,
         error_log: Py<PyAny>,
         root_path: String,
@@ -61,6 +62,7 @@ impl Server {
         };
         let names = Names::new(py);
         let service = Service {
+            forwarded: forwarded_app.unwrap_or_else(|| app.clone_ref(py)),
             application: app,
             scopes: Scopes::new(
                 py,

@@ -93,34 +93,36 @@ class ProxyHeadersMiddleware:
     ) -> None:
         self.app = app
         self.trusted_hosts = TrustedHosts(trusted_hosts)
-        self._application = behind_proxies(app, self.trusted_hosts, headers)
+        self._application = BehindProxies(app, self.trusted_hosts, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for one scope."""
         await self._application(scope, receive, send)
 
 
-def behind_proxies(
-    app: ASGI3Application, trusted: TrustedHosts, headers: Iterable[str] | str
-) -> ASGI3Application:
-    """Return the application as trusted proxies call it.
+class BehindProxies:
+    """The application as trusted proxies call it.
 
-    A function that hands out the application's own coroutine: another one around it would cost
-    each request more than the look at its headers.
+    It hands out the application's own coroutine: another one around it would cost each request more
+    than the look at its headers. A server that sees no forwarding header may call `app` itself.
     """
-    read = frozenset(name.encode() for name in header_names(headers))
-    trusts = trusted.trusts
 
-    def application(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def __init__(
+        self, app: ASGI3Application, trusted: TrustedHosts, headers: Iterable[str] | str
+    ) -> None:
+        self.app = app
+        self._trusted = trusted
+        self._read = frozenset(name.encode() for name in header_names(headers))
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Call the application."""
         client = scope.get("client")
-        if trusts(client[0] if client else None):
+        if self._trusted.trusts(client[0] if client else None):
             for name, _ in scope.get("headers", ()):
-                if name in read:
-                    _rewrite(scope, trusted, read)
+                if name in self._read:
+                    _rewrite(scope, self._trusted, self._read)
                     break
-        return app(scope, receive, send)
-
-    return application
+        return self.app(scope, receive, send)
 
 
 def header_names(headers: Iterable[str] | str) -> list[str]:
