@@ -7,7 +7,7 @@
 use std::io::ErrorKind;
 use std::mem;
 
-use ferricorn_proto::{Eof, RecvBuf};
+use ferricorn_proto::{Eof, RecvBuf, Timer};
 
 use crate::poller::Readiness;
 use crate::reactor::{FIRST_LISTENER, Reactor};
@@ -183,6 +183,10 @@ impl<P: AsRef<[u8]>> Reactor<P> {
     pub fn set_writable(&mut self, id: SessionId, writable: bool) {
         if let Some(session) = self.table.get(id) {
             session.blocked = !writable;
+            if writable {
+                // All that it was given was taken: whatever comes next has its own time.
+                session.timers.stop(Timer::Write);
+            }
             self.mark_dirty(id);
         }
     }
