@@ -21,7 +21,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 from ferricorn.endpoint import Endpoint
 from ferricorn.importer import ImportFromStringError, import_from_string
 from ferricorn.interface import as_asgi3, detect_interface, looks_like_factory
-from ferricorn.logging import (
+from ferricorn.logging import (  # noqa: F401 (uvicorn's users import the levels from here)
+    LOG_LEVELS,
     LOGGING_CONFIG,
     TRACE_LOG_LEVEL,
     configure_logging,
@@ -33,6 +34,7 @@ from ferricorn.middleware.proxy_headers import (
     TrustedHosts,
     header_names,
 )
+from ferricorn.tls import create_ssl_context  # noqa: F401 (so they do this)
 from ferricorn.unsupported import find_unsupported
 
 if TYPE_CHECKING:
@@ -40,20 +42,26 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Sequence
     from configparser import RawConfigParser
+    from pathlib import Path
 
     from ferricorn.drivers import DriverType
+    from ferricorn.interface import Interface
     from ferricorn.typing import ASGI3Application, ASGIApplication
 
 HTTPProtocolType = Literal["auto", "h11", "httptools", "zttp"]
 WSProtocolType = Literal["auto", "none", "websockets", "websockets-sansio", "wsproto"]
 LifespanType = Literal["auto", "on", "off"]
-LoopFactoryType = Literal["none", "auto", "asyncio", "uvloop"]
+LoopFactoryType = Literal["none", "auto", "asyncio", "uvloop", "zuvloop"]
 InterfaceType = Literal["auto", "asgi3", "asgi2", "wsgi"]
 
 # Every name means the native core: uvicorn's names are taken so that its command lines work.
-HTTP_PROTOCOLS: tuple[str, ...] = get_args(HTTPProtocolType)
-WS_PROTOCOLS: tuple[str, ...] = get_args(WSProtocolType)
-INTERFACES: tuple[str, ...] = get_args(InterfaceType)
+_CORE = "ferricorn._native:Server"
+HTTP_PROTOCOLS: dict[str, str] = dict.fromkeys(get_args(HTTPProtocolType), _CORE)
+WS_PROTOCOLS: dict[str, str | None] = {
+    **dict.fromkeys(get_args(WSProtocolType), _CORE),
+    "none": None,
+}
+INTERFACES: list[InterfaceType] = list(get_args(InterfaceType))
 LIFESPAN: dict[str, str] = {
     "auto": "ferricorn.lifespan.on:LifespanOn",
     "on": "ferricorn.lifespan.on:LifespanOn",
@@ -64,8 +72,9 @@ LOOP_FACTORIES: dict[str, str | None] = {
     "auto": "ferricorn.loops.auto:auto_loop_factory",
     "asyncio": "ferricorn.loops.asyncio:asyncio_loop_factory",
     "uvloop": "ferricorn.loops.uvloop:uvloop_loop_factory",
+    "zuvloop": "ferricorn.loops.zuvloop:zuvloop_loop_factory",
 }
-SSL_PROTOCOL_VERSION = ssl.PROTOCOL_TLS_SERVER
+SSL_PROTOCOL_VERSION: int = ssl.PROTOCOL_TLS_SERVER
 
 STARTUP_FAILURE = 3
 """The exit status of a server that could not start."""
@@ -75,6 +84,10 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 logger = logging.getLogger("uvicorn.error")
+
+
+class UvicornDeprecationWarning(UserWarning):
+    """Imported by those who silence uvicorn's warnings; nothing here warns of itself with it."""
 
 
 class OptionError(ValueError):
@@ -103,9 +116,9 @@ class Config:
         uds: str | None = None,
         fd: int | None = None,
         loop: LoopFactoryType | str = "auto",
-        http: HTTPProtocolType | str = "auto",
+        http: type[asyncio.Protocol] | HTTPProtocolType | str = "auto",
         http2: bool = False,
-        ws: WSProtocolType | str = "auto",
+        ws: type[asyncio.Protocol] | WSProtocolType | str = "auto",
         ws_max_size: int = 16 * 1024 * 1024,
         ws_max_queue: int = 32,
         ws_ping_interval: float | None = 20.0,
@@ -215,6 +228,12 @@ class Config:
         self.driver: DriverType = driver
         self.forwarded_headers = forwarded_headers
 
+        # Read by uvicorn's users. The protocols are native and have no class.
+        self.http_protocol_class: type[asyncio.Protocol] | None = None
+        self.ws_protocol_class: type[asyncio.Protocol] | None = None
+        self.ssl: ssl.SSLContext | None = None
+        self.reload_dirs_excludes: list[Path] = []
+
         self.loaded = False
         self.configure_logging()
         if env_file is not None:
@@ -277,6 +296,11 @@ class Config:
         return "2.0" if self.interface == "asgi2" else "3.0"
 
     @property
+    def is_ssl(self) -> bool:
+        """Whether connections are encrypted."""
+        return bool(self.ssl_keyfile or self.ssl_certfile or self.ssl_context_factory)
+
+    @property
     def should_reload(self) -> bool:
         """Whether a change of the source restarts the server."""
         return isinstance(self.app, str) and self.reload
@@ -294,14 +318,8 @@ class Config:
         self.lifespan_class = import_from_string(LIFESPAN[self.lifespan])
         app = self.load_app()
         interface = detect_interface(app) if self.interface == "auto" else self.interface
-        if interface == "wsgi":
-            logger.error(
-                "Error loading ASGI app. This is a WSGI application, which is not supported yet: "
-                "wrap it in `a2wsgi.WSGIMiddleware`."
-            )
-            sys.exit(STARTUP_FAILURE)
         self.interface = interface
-        self.loaded_app: ASGI3Application = as_asgi3(app, interface)
+        self.loaded_app: ASGI3Application = _adapt(app, interface)
         if logging.getLogger("uvicorn.asgi").getEffectiveLevel() <= TRACE_LOG_LEVEL:
             self.loaded_app = MessageLoggerMiddleware(self.loaded_app)
         if self.proxy_headers:
@@ -349,7 +367,11 @@ class Config:
             except ImportFromStringError as error:
                 logger.error("Error loading custom loop setup function. %s", error)
                 sys.exit(STARTUP_FAILURE)
-        builtin = import_from_string(LOOP_FACTORIES[self.loop])
+        try:
+            builtin = import_from_string(LOOP_FACTORIES[self.loop])
+        except ImportError as error:
+            logger.error("Error loading the event loop '%s'. %s", self.loop, error)
+            sys.exit(STARTUP_FAILURE)
         return builtin and builtin(use_subprocess=self.use_subprocess)  # type: ignore[no-any-return]
 
     def setup_event_loop(self) -> None:
@@ -380,6 +402,14 @@ def defaults() -> dict[str, Any]:
     """Return the default of each option that has one."""
     parameters = inspect.signature(Config).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _adapt(app: Any, interface: Interface) -> ASGI3Application:
+    if interface == "wsgi":
+        from ferricorn.middleware.wsgi import WSGIMiddleware
+
+        return WSGIMiddleware(app)
+    return as_asgi3(app, interface)
 
 
 # What these say depends on the response, so the server says it.

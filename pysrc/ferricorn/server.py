@@ -60,6 +60,8 @@ class ServerState:
 
     def __init__(self) -> None:
         self.native: _native.Server | None = None
+        # To be looked at: the native floor has its own copy, and adds the date.
+        self.default_headers: list[tuple[bytes, bytes]] = []
 
     @property
     def total_requests(self) -> int:
@@ -152,6 +154,9 @@ class Server:
         fresh = self.config.reset_contextvars
         context = contextvars.Context() if fresh else self.lifespan.context
         self.server_state.native = native
+        name = self.config.server_name
+        own = [(b"server", name)] if name is not None else []
+        self.server_state.default_headers = [*own, *self.config.encoded_headers]
         self._driver = driver(native, loop, context)
         await self._driver.start(self._endpoint)
         self.servers = self._driver.servers

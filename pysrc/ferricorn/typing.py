@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypedDict
 
 if TYPE_CHECKING:
+    import asyncio
     import os
     import ssl
     from configparser import RawConfigParser
@@ -75,9 +76,9 @@ class Options(TypedDict, total=False):
     uds: str | None
     fd: int | None
     loop: LoopFactoryType | str
-    http: HTTPProtocolType | str
+    http: type[asyncio.Protocol] | HTTPProtocolType | str
     http2: bool
-    ws: WSProtocolType | str
+    ws: type[asyncio.Protocol] | WSProtocolType | str
     ws_max_size: int
     ws_max_queue: int
     ws_ping_interval: float | None

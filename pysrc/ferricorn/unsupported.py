@@ -51,6 +51,4 @@ def find_unsupported(
             return name, instead
     if given["workers"] > 1:
         return "workers", "start one process for each processor core"
-    if given["interface"] == "wsgi":
-        return "interface", "wrap the application in `a2wsgi.WSGIMiddleware`"
     return None

@@ -1,4 +1,7 @@
-"""A WSGI application behind each of the usual adapters, whose threads call back into the loop."""
+"""A WSGI application behind the server's own adapter and the usual ones.
+
+Their threads call back into the loop.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from tests.frameworks.conftest import Serve
 from tests.support.server import Server
 
 
-@pytest.fixture(params=["by_a2wsgi", "by_asgiref"])
+@pytest.fixture(params=["wsgi", "by_a2wsgi", "by_asgiref"])
 def archive(serve: Serve, request: pytest.FixtureRequest) -> Server:
     return serve(f"wsgi_archive:{request.param}")
 

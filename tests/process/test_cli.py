@@ -79,7 +79,8 @@ def make_app():
 
 
 def wsgi(environ, start_response):
-    return []
+    start_response("200 OK", [("content-length", "4")])
+    return [b"wsgi"]
 
 
 async def no_database(scope, receive, send):
@@ -246,6 +247,7 @@ def test_an_exception_is_a_500_and_a_traceback(start: Start) -> None:
         ("main:returning", "ok"),
         ("main:make_app", "ok"),
         ("main:Double", "2.0"),
+        ("main:wsgi", "wsgi"),
     ],
 )
 def test_applications_of_all_shapes(start: Start, name: str, body: str) -> None:
@@ -258,7 +260,6 @@ def test_applications_of_all_shapes(start: Start, name: str, body: str) -> None:
         (["nowhere:app"], 'Error loading ASGI app. Could not import module "nowhere".'),
         (["main:nobody"], 'Error loading ASGI app. Attribute "nobody" not found in module "main".'),
         (["main"], 'Import string "main" must be in format "<module>:<attribute>".'),
-        (["main:wsgi"], "a2wsgi.WSGIMiddleware"),
         (["main:no_database"], "Application startup failed. Exiting."),
         (["main:bare", "--lifespan", "on"], "Application startup failed. Exiting."),
         (["main:bare", "--fd", "987654"], "Bad file descriptor"),

@@ -113,7 +113,6 @@ def test_a_flag_beats_a_variable(called: Any) -> None:
         (["main:app", "--reload-dir", "."], "'--reload-dir': not supported yet: "),
         (["main:app", "--ssl-keyfile", "key"], "'--ssl-keyfile': not supported yet: "),
         (["main:app", "--http", "my:Protocol"], "'--http': the protocols are native code"),
-        (["main:app", "--interface", "wsgi"], "'--interface': not supported yet: "),
     ],
 )
 def test_wrong_usage_is_status_2(arguments: list[str], complaint: str) -> None:

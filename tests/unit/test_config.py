@@ -17,6 +17,7 @@ from ferricorn import typing
 from ferricorn.config import Config, OptionError, defaults
 from ferricorn.middleware.asgi2 import ASGI2Middleware
 from ferricorn.middleware.message_logger import MessageLoggerMiddleware
+from ferricorn.middleware.wsgi import WSGIMiddleware
 
 UVICORN_ORDER = [
     "app",
@@ -125,7 +126,6 @@ def test_the_options_of_run_are_those_of_config() -> None:
         {"reload": True},
         {"reload_dirs": ["."]},
         {"ssl_keyfile": "key.pem"},
-        {"interface": "wsgi"},
         {"ws_max_size": 1},
         {"h11_max_incomplete_event_size": 1},
     ],
@@ -280,15 +280,13 @@ def test_the_interface_can_be_told() -> None:
     assert isinstance(made.loaded_app, ASGI2Middleware)
 
 
-def test_a_wsgi_application_is_refused(log: Any) -> None:
+@pytest.mark.parametrize("interface", ["auto", "wsgi"])
+def test_a_wsgi_application_is_adapted(interface: str) -> None:
     def wsgi(environ: Any, start_response: Any) -> Any: ...
 
-    with pytest.raises(SystemExit) as caught:
-        config(wsgi).load()
-    assert caught.value.code == 3
-    [line] = log.lines
-    assert line.startswith("ERROR: Error loading ASGI app. This is a WSGI application")
-    assert "a2wsgi.WSGIMiddleware" in line
+    made = loaded(wsgi, interface=interface)
+    assert isinstance(made.loaded_app, WSGIMiddleware)
+    assert (made.interface, made.asgi_version) == ("wsgi", "3.0")
 
 
 def test_a_factory(log: Any) -> None:
@@ -367,6 +365,27 @@ def test_a_loop_that_is_not_there(log: Any) -> None:
     assert caught.value.code == 3
     text = 'Error loading custom loop setup function. Could not import module "no_module".'
     assert log.lines == [f"ERROR: {text}"]
+
+
+@pytest.mark.parametrize("name", ["uvloop", "zuvloop"])
+def test_a_loop_whose_package_is_missing(
+    name: str, monkeypatch: pytest.MonkeyPatch, log: Any
+) -> None:
+    monkeypatch.delitem(sys.modules, f"ferricorn.loops.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(SystemExit) as caught:
+        config(loop=name).get_loop_factory()
+    assert caught.value.code == 3
+    assert log.lines[0].startswith(
+        f"ERROR: Error loading the event loop '{name}'. import of {name}"
+    )
+
+
+def test_a_loop_of_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = SimpleNamespace(new_event_loop=asyncio.new_event_loop)
+    monkeypatch.setitem(sys.modules, "zuvloop", package)
+    monkeypatch.delitem(sys.modules, "ferricorn.loops.zuvloop", raising=False)
+    assert config(loop="zuvloop").get_loop_factory() is asyncio.new_event_loop
 
 
 def test_setup_event_loop_names_its_successor() -> None:

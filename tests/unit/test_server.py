@@ -99,6 +99,16 @@ def test_what_the_native_floor_is_told(native: Any, log: Any) -> None:
     assert native[0].app is app
 
 
+def test_the_default_headers_can_be_looked_at(native: Any) -> None:
+    async def look(server: Server) -> None:
+        assert server.server_state.default_headers == [(b"server", b"ferricorn"), (b"x", b"1")]
+
+    asyncio.run(serving(server_of(headers=[("X", "1")]), look))
+    bare = server_of(server_header=False)
+    asyncio.run(serving(bare, nothing))
+    assert bare.server_state.default_headers == []
+
+
 def test_requests_start_from_the_context_of_the_lifespan(native: Any, log: Any) -> None:
     assert context_of_a_turn(server_of(), native)[VARIABLE] == "by the lifespan"
 
