@@ -19,8 +19,8 @@ pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl mak
 def options(tmp_path: Path) -> dict[str, Any]:
     """Return options with a new certificate, whose key has the password `secret`."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -passout pass:secret -subj /CN=localhost".split()
-    files = ["-keyout", str(key), "-out", str(certificate)]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-subj", "/CN=localhost"]
+    files = ["-keyout", str(key), "-out", str(certificate), "-passout", "pass:secret"]
     subprocess.run([*command, *files], check=True, capture_output=True)
     return {
         "certfile": certificate,
