@@ -8,6 +8,9 @@ not supported yet are understood, so that they can be refused with a reason, and
 
 from __future__ import annotations
 
+import logging
+import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +21,8 @@ from ferricorn.config import (
     INTERFACES,
     LIFESPAN,
     LOOP_FACTORIES,
+    STARTUP_FAILURE,
+    Config,
     OptionError,
     defaults,
 )
@@ -28,6 +33,8 @@ from ferricorn.unsupported import INSTEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+logger = logging.getLogger("uvicorn.error")
 
 _FILE = click.Path(exists=True)
 
@@ -81,8 +88,66 @@ def _split_headers(
     return [(name, value) for name, _colon, value in pairs]
 
 
+class _Count(click.types.IntParamType):
+    """A number, or as many as there are processors."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
+class _Permissions(click.types.StringParamType):
+    """The mode of a file, in octal digits; a number of TOML is one already."""
+
+    name = "octal"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        try:
+            return value if isinstance(value, int) else int(value, 8)
+        except ValueError:
+            self.fail(f"{value!r} is not an octal number.", param, ctx)
+
+
+def _read_file(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
+    """Let a file stand in for flags and variables that are not given."""
+    if not ctx.resilient_parsing:
+        from ferricorn.settings import default_map
+
+        ctx.default_map, ctx.meta[_FILE_READ] = default_map(ctx.command.params, path)
+
+
 PARAMETERS: list[click.Parameter] = [
     click.Argument(["app"], envvar=_variables("app")),
+    click.Option(
+        ["--config"],
+        type=_FILE,
+        expose_value=False,
+        is_eager=True,
+        callback=_read_file,
+        envvar="FERRICORN_CONFIG",
+        help="Options from a TOML file. Defaults to the table [tool.ferricorn] of "
+        "./pyproject.toml. Flags and variables come before it.",
+    ),
+    click.Option(
+        ["--check-config"],
+        is_flag=True,
+        help="Load configuration and application and exit: with status 0, or 3 if it failed.",
+    ),
+    click.Option(
+        ["--explain"],
+        is_flag=True,
+        help="Show the value of each option and where it comes from, and exit.",
+    ),
+    _option(
+        "--bind",
+        "Address to listen on: host:port, [ipv6]:port, unix:path or fd://number. Can be given "
+        "several times, and takes the place of host, port, uds and fd.",
+        multiple=True,
+    ),
+    _option(
+        "--uds-permissions",
+        "Permissions of UNIX domain sockets, such as 660. [default: 666, or as they were]",
+        _Permissions(),
+    ),
     _option("--host", "Bind socket to this host."),
     _option("--port", "Bind socket to this port. If 0, an available port will be picked.", int),
     _option("--uds", "Bind to a UNIX domain socket."),
@@ -94,9 +159,10 @@ PARAMETERS: list[click.Parameter] = [
     _option("--reload-delay", "Seconds between two looks at the files.", float),
     _option(
         "--workers",
-        "Number of worker processes. Defaults to the $WEB_CONCURRENCY environment variable if "
-        "available, or 1. More than one is not supported yet.",
-        int,
+        "Number of worker processes, 'auto' for one for each processor that may be used. Defaults "
+        "to the $WEB_CONCURRENCY environment variable if available, or 1. More than one is not "
+        "supported yet.",
+        _Count(),
     ),
     _option("--loop", "Event loop implementation.", metavar=_one_of(LOOP_FACTORIES)),
     _option(
@@ -238,19 +304,96 @@ PARAMETERS: list[click.Parameter] = [
 ]
 
 
-def _main(app: str, **options: Any) -> None:
+# Where an option stands in the help: the first pattern that its name matches.
+_THEMES = {
+    "Application": "app_dir|factory|interface|lifespan|root_path|reset_contextvars|env_file",
+    "Address": "bind|uds_permissions|host|port|uds|fd|backlog",
+    "Processes": "workers|worker_.*|preload|timeout_worker_.*|limit_max_.*",
+    "Reload": "reload.*",
+    "Limits": "limit_.*|timeout_.*|h11_.*|drain_.*",
+    "Responses": "headers|server_header|date_header",
+    "Proxies": "proxy_headers|forwarded_.*",
+    "TLS": "ssl_.*",
+    "WebSocket": "ws.*",
+    "Logging": "log_.*|access_log|use_colors",
+    "Machinery": "loop|http|http2|driver",
+    "This command": ".*",
+}
+
+_FILE_READ = f"{__name__}.file"
+
+
+class _Command(click.Command):
+    """Shows options by theme, and says of a wrong value where it stands."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        themes: dict[str, list[tuple[str, str]]] = {theme: [] for theme in _THEMES}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                name = parameter.name or ""
+                theme = next(t for t, names in _THEMES.items() if re.fullmatch(names, name))
+                themes[theme].append(record)
+        for theme, records in themes.items():
+            if records:
+                with formatter.section(theme):
+                    formatter.write_dl(records)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadParameter as error:
+            if error.param is not None and not isinstance(error, click.MissingParameter):
+                text = error.message + _whence(ctx, error.param)
+                raise click.BadParameter(text, ctx, error.param) from None
+            raise
+
+
+def _whence(ctx: click.Context, parameter: click.Parameter) -> str:
+    from ferricorn.explain import source
+
+    where = source(ctx, parameter, ctx.meta.get(_FILE_READ))
+    return "" if where in ("command line", "default") else f" (From {where}.)"
+
+
+def _main(app: str, check_config: bool, explain: bool, **options: Any) -> None:
     if options["log_config"] is None:
         del options["log_config"]
-    for name in ("reload_dirs", "reload_includes", "reload_excludes"):
+    for name in ("reload_dirs", "reload_includes", "reload_excludes", "bind"):
         options[name] = list(options[name]) or None
-
-    from ferricorn.runner import run
-
+    context = click.get_current_context()
     try:
-        run(app, **options)
+        if explain:
+            from ferricorn.explain import explain as table
+
+            config = _config(app, **options)
+            click.echo(table(context, config, context.meta.get(_FILE_READ)))
+        elif check_config:
+            _check(_config(app, **options))
+        else:
+            from ferricorn.runner import run
+
+            run(app, **options)
     except OptionError as error:
         parameter = next(p for p in PARAMETERS if p.name == error.name)
-        raise click.BadParameter(error.problem, param=parameter) from None
+        problem = error.problem + _whence(context, parameter)
+        raise click.BadParameter(problem, param=parameter) from None
 
 
-main = click.Command("ferricorn", params=PARAMETERS, callback=_main)
+def _config(app: str, app_dir: str, **options: Any) -> Config:
+    sys.path.insert(0, app_dir)
+    return Config(app, **options)
+
+
+def _check(config: Config) -> None:
+    """Load what the server would load. Ends the process with a line in the log if that fails."""
+    config.get_loop_factory()
+    try:
+        config.load()
+    except Exception as error:  # An application's own, of any kind.
+        logger.error("Error loading ASGI app.", exc_info=error)
+        sys.exit(STARTUP_FAILURE)
+    click.echo("The configuration is valid, and the application can be loaded.")
+
+
+main = _Command("ferricorn", params=PARAMETERS, callback=_main)

@@ -18,7 +18,7 @@ import sys
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
-from ferricorn.endpoint import Endpoint
+from ferricorn.endpoint import Address, Endpoint
 from ferricorn.importer import ImportFromStringError, import_from_string
 from ferricorn.interface import as_asgi3, detect_interface, looks_like_factory
 from ferricorn.logging import (  # noqa: F401 (uvicorn's users import the levels from here)
@@ -34,6 +34,7 @@ from ferricorn.middleware.proxy_headers import (
     TrustedHosts,
     header_names,
 )
+from ferricorn.processors import usable_processors
 from ferricorn.tls import create_ssl_context  # noqa: F401 (so they do this)
 from ferricorn.unsupported import find_unsupported
 
@@ -138,7 +139,7 @@ class Config:
         reload_delay: float = 0.25,
         reload_includes: list[str] | str | None = None,
         reload_excludes: list[str] | str | None = None,
-        workers: int | None = None,
+        workers: int | Literal["auto"] | None = None,
         proxy_headers: bool = True,
         server_header: bool = True,
         date_header: bool = True,
@@ -170,6 +171,8 @@ class Config:
         timeout_write: float = 30.0,
         driver: DriverType = "auto",
         forwarded_headers: Sequence[str] | str = DEFAULT_HEADERS,
+        bind: Sequence[str] | str | None = None,
+        uds_permissions: int | None = None,
     ) -> None:
         self.app = app
         self.host = host
@@ -227,6 +230,8 @@ class Config:
         self.timeout_write = timeout_write
         self.driver: DriverType = driver
         self.forwarded_headers = forwarded_headers
+        self.bind = [bind] if isinstance(bind, str) else list(bind or [])
+        self.uds_permissions = uds_permissions
 
         # Read by uvicorn's users. The protocols are native and have no class.
         self.http_protocol_class: type[asyncio.Protocol] | None = None
@@ -238,7 +243,7 @@ class Config:
         self.configure_logging()
         if env_file is not None:
             self._load_env_file(env_file)
-        self.workers: int = workers or int(os.environ.get("WEB_CONCURRENCY") or 1)
+        self.workers = _count(workers or os.environ.get("WEB_CONCURRENCY") or 1)
         if forwarded_allow_ips is None:
             forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
         self.forwarded_allow_ips = forwarded_allow_ips
@@ -289,6 +294,19 @@ class Config:
             raise OptionError("forwarded_headers", str(error)) from None
         if not 0 <= self.port <= 65535:
             raise OptionError("port", f"{self.port} is not between 0 and 65535.")
+        self._check_bind()
+
+    def _check_bind(self) -> None:
+        for text in self.bind:
+            try:
+                Address.parse(text)
+            except ValueError as error:
+                raise OptionError("bind", str(error)) from None
+        for name in ("host", "port", "uds", "fd") if self.bind else ():
+            if vars(self)[name] != defaults()[name]:
+                raise OptionError("bind", f"says where to listen, and so does {name}: give one.")
+        if not 0 <= (self.uds_permissions or 0) <= 0o777:
+            raise OptionError("uds_permissions", f"{self.uds_permissions:o} is not within 777.")
 
     @property
     def asgi_version(self) -> Literal["2.0", "3.0"]:
@@ -402,6 +420,15 @@ def defaults() -> dict[str, Any]:
     """Return the default of each option that has one."""
     parameters = inspect.signature(Config).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _count(workers: int | str) -> int:
+    if workers == "auto":
+        return usable_processors()
+    try:
+        return int(workers)
+    except ValueError:
+        raise OptionError("workers", f"{workers!r} is neither a number nor 'auto'.") from None
 
 
 def _adapt(app: Any, interface: Interface) -> ASGI3Application:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import socket
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ferricorn.logging import paint
 
@@ -29,10 +30,38 @@ _UDS_MODE = 0o666
 logger = logging.getLogger("uvicorn.error")
 
 
+_HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]*)):([0-9]{1,5})")
+
+
+class Address(NamedTuple):
+    """Where to listen: a descriptor, the path of a Unix socket, or a host with a port."""
+
+    fd: int | None = None
+    uds: str | None = None
+    host: str = ""
+    port: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read `host:port`, `[ipv6]:port`, `unix:path` or `fd://number`. Raises ValueError."""
+        if text.startswith("unix:") and len(text) > len("unix:"):
+            return cls(uds=text.removeprefix("unix:"))
+        number = text.removeprefix("fd://")
+        if number != text and number.isdecimal():
+            return cls(fd=int(number))
+        found = _HOST_AND_PORT.fullmatch(text)
+        if found is None or int(found[3]) > 65535:
+            raise ValueError(
+                f"{text!r} is not an address: host:port, [ipv6]:port, unix:path or fd://number."
+            )
+        return cls(host=found[1] or found[2], port=int(found[3]))
+
+
 class Endpoint:
     """The listening sockets of a server.
 
-    `name` is the address as users know it, `None` if somebody else made and announced the sockets.
+    `names` are the addresses as users know them, none if somebody else made and announced the
+    sockets.
     """
 
     def __init__(
@@ -42,49 +71,63 @@ class Endpoint:
             sock.listen(backlog)
         self.sockets = list(sockets)
         self.backlog = backlog
-        self.name = name
-        # Path and inode of the Unix socket that is ours to remove.
-        self._file: tuple[str, int] | None = None
+        self.names = [] if name is None else [name]
+        # Paths and inodes of the Unix sockets that are ours to remove.
+        self._files: list[tuple[str, int]] = []
 
     @classmethod
     def open(cls, config: Config) -> Endpoint:
-        """Listen where the configuration says: descriptor, Unix socket, or host and port.
+        """Listen where the configuration says.
 
         Raises OSError with a text for the user.
         """
-        if config.fd is not None:
-            sock = socket.socket(fileno=os.dup(config.fd))
-            return cls([sock], config.backlog, f"socket {sock.getsockname()}")
-        if config.uds is not None:
-            sock = _bind_unix(config.uds)
-            endpoint = cls([sock], config.backlog, f"unix socket {config.uds}")
-            endpoint._file = (config.uds, os.stat(config.uds).st_ino)
-            return endpoint
-        sockets = _bind_tcp(config.host, config.port)
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        port = sockets[0].getsockname()[1]
-        return cls(sockets, config.backlog, f"http://{host}:{port}")
+        single = Address(config.fd, config.uds, config.host, config.port)
+        addresses = [Address.parse(text) for text in config.bind] or [single]
+        endpoint = cls([], config.backlog)
+        try:
+            for address in addresses:
+                endpoint._add(address, config.uds_permissions)
+        except OSError:
+            endpoint.close()
+            raise
+        return endpoint
+
+    def _add(self, address: Address, permissions: int | None) -> None:
+        if address.fd is not None:
+            sockets = [socket.socket(fileno=os.dup(address.fd))]
+            name = f"socket {sockets[0].getsockname()}"
+        elif address.uds is not None:
+            sockets = [_bind_unix(address.uds, permissions)]
+            name = f"unix socket {address.uds}"
+            self._files.append((address.uds, os.stat(address.uds).st_ino))
+        else:
+            sockets = _bind_tcp(address.host, address.port)
+            host = f"[{address.host}]" if ":" in address.host else address.host
+            name = f"http://{host}:{sockets[0].getsockname()[1]}"
+        self.sockets += sockets
+        self.names.append(name)
+        for sock in sockets:
+            sock.listen(self.backlog)
 
     def announce(self) -> None:
-        """Say in the log where the server can be reached."""
-        if self.name is not None:
-            text = "Ferricorn running on %s (Press CTRL+C to quit)"
-            coloured = text.replace("%s", paint("%s", "bold"))
-            logger.info(text, self.name, extra={"color_message": coloured})
+        """Say in the log where the server can be reached, a line for each address."""
+        text = "Ferricorn running on %s (Press CTRL+C to quit)"
+        coloured = text.replace("%s", paint("%s", "bold"))
+        for name in self.names:
+            logger.info(text, name, extra={"color_message": coloured})
 
     def close(self) -> None:
-        """Close the sockets and remove the file of a Unix socket, unless it is another's by now."""
+        """Close the sockets and remove the files of Unix sockets, unless they are another's now."""
         for sock in self.sockets:
             sock.close()
-        if self._file:
-            path, inode = self._file
-            self._file = None
+        files, self._files = self._files, []
+        for path, inode in files:
             with suppress(FileNotFoundError):
                 if os.stat(path).st_ino == inode:
                     os.unlink(path)
 
 
-def _bind_unix(path: str) -> socket.socket:
+def _bind_unix(path: str, permissions: int | None) -> socket.socket:
     mode = _UDS_MODE
     with suppress(FileNotFoundError):
         existing = os.stat(path).st_mode
@@ -93,7 +136,7 @@ def _bind_unix(path: str) -> socket.socket:
             os.unlink(path)
     sock = socket.socket(socket.AF_UNIX)
     _bind(sock, path)
-    os.chmod(path, mode)
+    os.chmod(path, mode if permissions is None else permissions)
     return sock
 
 

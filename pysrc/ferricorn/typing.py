@@ -7,7 +7,7 @@ applications as a plain dictionary that they may add to, so `Scope` and `Message
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 if TYPE_CHECKING:
     import asyncio
@@ -96,7 +96,7 @@ class Options(TypedDict, total=False):
     reload_delay: float
     reload_includes: list[str] | str | None
     reload_excludes: list[str] | str | None
-    workers: int | None
+    workers: int | Literal["auto"] | None
     proxy_headers: bool
     server_header: bool
     date_header: bool
@@ -128,3 +128,5 @@ class Options(TypedDict, total=False):
     timeout_write: float
     driver: DriverType
     forwarded_headers: Sequence[str] | str
+    bind: Sequence[str] | str | None
+    uds_permissions: int | None

@@ -59,6 +59,9 @@ def test_every_option_of_config_has_a_flag(called: Any) -> None:
         (["--factory"], {"factory": True}),
         (["--driver", "protocol"], {"driver": "protocol"}),
         (["--reload-dir", "."], {"reload_dirs": ["."]}),
+        (["--bind", ":80", "--bind", "unix:x"], {"bind": [":80", "unix:x"]}),
+        (["--uds-permissions", "0660"], {"uds_permissions": 0o660}),
+        (["--workers", "auto"], {"workers": "auto"}),
     ],
 )
 def test_flags(called: Any, arguments: list[str], expected: dict[str, Any]) -> None:
@@ -112,6 +115,10 @@ def test_a_flag_beats_a_variable(called: Any) -> None:
         (["main:app", "--reload"], "'--reload': not supported yet: "),
         (["main:app", "--reload-dir", "."], "'--reload-dir': not supported yet: "),
         (["main:app", "--ssl-keyfile", "key"], "'--ssl-keyfile': not supported yet: "),
+        (["main:app", "--workers", "many"], "'--workers': 'many' is not a valid integer"),
+        (["main:app", "--uds-permissions", "9"], "'--uds-permissions': '9' is not an octal number"),
+        (["main:app", "--bind", "x"], "'--bind': 'x' is not an address"),
+        (["main:app", "--bind", ":80", "--port", "80"], "'--bind': says where to listen, and so"),
         (["main:app", "--http", "my:Protocol"], "'--http': the protocols are native code"),
     ],
 )
@@ -127,6 +134,22 @@ def test_help_shows_what_works() -> None:
     assert result.output.startswith("Usage: ferricorn [OPTIONS] APP\n")
     assert "--timeout-request-head" in result.output
     assert "--ssl-keyfile" not in result.output
+
+
+def test_help_is_by_theme() -> None:
+    lines = invoke("--help").output.splitlines()
+    themes = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert themes[:3] == ["Application:", "Address:", "Processes:"]
+    assert themes[-1] == "This command:"
+    last = [line.split()[0] for line in lines[lines.index(themes[-1]) :] if "  --" in line]
+    assert last == ["--config", "--check-config", "--explain", "--version", "--help"]
+
+
+def test_a_wrong_variable_is_named() -> None:
+    result = invoke("main:app", UVICORN_PORT="many")
+    assert "'--port': 'many' is not a valid integer. (From $UVICORN_PORT.)" in result.output
+    result = invoke("main:app", FERRICORN_PORT="70000")
+    assert "is not between 0 and 65535. (From $FERRICORN_PORT.)" in result.output
 
 
 def test_version() -> None:

@@ -102,11 +102,11 @@ def test_the_parameters_stand_in_uvicorns_order() -> None:
 
 def test_each_parameter_is_an_attribute() -> None:
     made = config()
-    special = {"app", "log_config", "headers", "workers", "forwarded_allow_ips"}
+    special = {"app", "log_config", "headers", "workers", "forwarded_allow_ips", "bind"}
     for name, default in defaults().items():
         if name not in special:
             assert getattr(made, name) == default, name
-    assert (made.app, made.headers, made.workers) == (app, [], 1)
+    assert (made.app, made.headers, made.workers, made.bind) == (app, [], 1, [])
     assert made.forwarded_allow_ips == "127.0.0.1,::1"
 
 
@@ -157,6 +157,18 @@ def test_what_is_not_supported_yet_is_refused(options: dict[str, Any]) -> None:
         {"headers": [("x", "a\r\nb: c")]},
         {"headers": [("x", "€")]},
         {"forwarded_headers": "x-real-ip"},
+        {"workers": "some"},
+        {"uds_permissions": 0o1777},
+        {"bind": "127.0.0.1"},
+        {"bind": ["127.0.0.1:0", "127.0.0.1:65536"]},
+        {"bind": "::1:80"},
+        {"bind": "[::1]80"},
+        {"bind": "unix:"},
+        {"bind": "fd://x"},
+        {"bind": ":80", "host": "::1"},
+        {"bind": ":80", "port": 80},
+        {"bind": ":80", "uds": "sock"},
+        {"bind": ":80", "fd": 0},
     ],
     ids=repr,
 )
@@ -187,6 +199,13 @@ def test_workers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert config(workers=1).workers == 1
     with pytest.raises(OptionError, match="workers"):
         config()
+
+
+def test_as_many_workers_as_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ferricorn.config.usable_processors", lambda: 1)
+    assert config(workers="auto").workers == 1
+    monkeypatch.setenv("WEB_CONCURRENCY", "auto")
+    assert config().workers == 1
 
 
 def test_who_is_believed_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

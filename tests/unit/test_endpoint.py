@@ -39,7 +39,7 @@ def test_a_free_port_and_its_name() -> None:
     host, port = sock.getsockname()
     assert host == "127.0.0.1"
     assert port > 0
-    assert endpoint.name == f"http://127.0.0.1:{port}"
+    assert endpoint.names == [f"http://127.0.0.1:{port}"]
     assert connects(socket.AF_INET, (host, port))
     endpoint.close()
     assert not connects(socket.AF_INET, (host, port))
@@ -49,7 +49,7 @@ def test_a_free_port_and_its_name() -> None:
 def test_ipv6_stands_in_brackets() -> None:
     endpoint = opened(host="::1", port=0)
     port = endpoint.sockets[0].getsockname()[1]
-    assert endpoint.name == f"http://[::1]:{port}"
+    assert endpoint.names == [f"http://[::1]:{port}"]
     assert connects(socket.AF_INET6, ("::1", port))
     endpoint.close()
 
@@ -64,7 +64,7 @@ def test_all_addresses_of_a_name_share_the_port(monkeypatch: pytest.MonkeyPatch)
     names = [sock.getsockname() for sock in endpoint.sockets]
     assert [host for host, _ in names] == ["127.0.0.1", "127.0.0.2"]
     assert names[0][1] == names[1][1]
-    assert endpoint.name == f"http://two.example:{names[0][1]}"
+    assert endpoint.names == [f"http://two.example:{names[0][1]}"]
     endpoint.close()
 
 
@@ -99,7 +99,7 @@ def test_a_port_in_use() -> None:
 def test_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "sock"
     endpoint = opened(uds=str(path))
-    assert endpoint.name == f"unix socket {path}"
+    assert endpoint.names == [f"unix socket {path}"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o666
     assert connects(socket.AF_UNIX, str(path))
     endpoint.close()
@@ -140,7 +140,7 @@ def test_an_inherited_descriptor_keeps_its_family(tmp_path: Path) -> None:
         parent.bind(str(tmp_path / "sock"))
         endpoint = opened(fd=parent.fileno())
         assert endpoint.sockets[0].family == socket.AF_UNIX
-        assert endpoint.name == f"socket {tmp_path / 'sock'}"
+        assert endpoint.names == [f"socket {tmp_path / 'sock'}"]
         assert connects(socket.AF_UNIX, str(tmp_path / "sock"))
         endpoint.close()
         assert parent.fileno() >= 0
@@ -165,4 +165,54 @@ def test_the_announcement(log: Any) -> None:
     endpoint = opened(port=0)
     endpoint.announce()
     endpoint.close()
-    assert log.lines == [f"INFO: Ferricorn running on {endpoint.name} (Press CTRL+C to quit)"]
+    assert log.lines == [f"INFO: Ferricorn running on {endpoint.names[0]} (Press CTRL+C to quit)"]
+
+
+def test_several_addresses(tmp_path: Path, log: Any) -> None:
+    path = tmp_path / "sock"
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
+        bind = ["127.0.0.1:0", f"unix:{path}", f"fd://{inherited.fileno()}"]
+        endpoint = opened(bind=bind, uds_permissions=0o600)
+        port = endpoint.sockets[0].getsockname()[1]
+        assert endpoint.names == [
+            f"http://127.0.0.1:{port}",
+            f"unix socket {path}",
+            f"socket {inherited.getsockname()}",
+        ]
+        assert connects(socket.AF_INET, ("127.0.0.1", port))
+        assert connects(socket.AF_UNIX, str(path))
+        assert connects(socket.AF_INET, inherited.getsockname())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    endpoint.announce()
+    assert [line.split(" on ")[1] for line in log.lines] == [
+        f"{name} (Press CTRL+C to quit)" for name in endpoint.names
+    ]
+    endpoint.close()
+    assert not path.exists()
+    assert not connects(socket.AF_INET, ("127.0.0.1", port))
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_an_address_in_brackets() -> None:
+    endpoint = opened(bind="[::1]:0")
+    assert endpoint.names == [f"http://[::1]:{endpoint.sockets[0].getsockname()[1]}"]
+    endpoint.close()
+
+
+def test_permissions_come_before_those_of_an_earlier_socket(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    opened(uds=str(path), uds_permissions=0o640)
+    endpoint = opened(uds=str(path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    endpoint = opened(uds=str(path), uds_permissions=0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    endpoint.close()
+
+
+def test_of_several_addresses_none_stays_if_one_cannot_be_had(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        with pytest.raises(OSError, match="address already in use"):
+            opened(bind=[f"unix:{path}", f"127.0.0.1:{taken}"])
+    assert not path.exists()
