@@ -413,3 +413,72 @@ def test_the_process_that_serves_can_be_a_script(tmp_path: Path) -> None:
         [sys.executable, str(script)], check=False, capture_output=True, text=True, timeout=30
     )
     assert (result.stdout, result.stderr) == ("from a thread\n", "")
+
+
+def test_several_addresses(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    bind = ["--bind", "127.0.0.1:0", "--bind", "127.0.0.1:0", "--bind", f"unix:{path}"]
+    command = start("main:bare", *bind, "--uds-permissions", "600")
+    command.wait_for(f"running on unix socket {path} ")
+    ports = re.findall(r"running on http://127\.0\.0\.1:(\d+) ", "\n".join(command.lines))
+    assert len(set(ports)) == 2
+    for port in ports:
+        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=30)
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 200
+        connection.close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.1 200"
+    command.kill(signal.SIGINT)
+    assert command.end() == 0
+    assert not path.exists()
+
+
+def test_options_from_a_file(start: Start, tmp_path: Path) -> None:
+    if sys.version_info < (3, 11):
+        pytest.importorskip("tomli")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.ferricorn]\napp = "main:bare"\nbind = "127.0.0.1:0"\naccess-log = false\n'
+    )
+    command = start()
+    assert command.get() == (200, "ok")
+    command.kill(signal.SIGINT)
+    assert command.end() == 0
+    assert not any("GET /" in line for line in command.lines)
+
+
+def test_a_configuration_is_checked(start: Start) -> None:
+    command = start("main:bare", "--check-config")
+    assert command.end() == 0
+    assert command.lines == ["The configuration is valid, and the application can be loaded."]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        (["main:nobody"], 3, 'Attribute "nobody" not found in module "main".'),
+        (["broken:app"], 3, "ZeroDivisionError: division by zero"),
+        (["main:bare", "--loop", "nowhere:loop"], 3, 'Could not import module "nowhere".'),
+        (["main:bare", "--port", "70000"], 2, "70000 is not between 0 and 65535."),
+    ],
+)
+def test_a_configuration_that_fails_the_check(
+    start: Start, tmp_path: Path, arguments: list[str], status: int, line: str
+) -> None:
+    (tmp_path / "broken.py").write_text("1 / 0")
+    command = start(*arguments, "--check-config")
+    assert command.end() == status
+    assert any(line in each for each in command.lines)
+    assert not any("valid" in each for each in command.lines[:-1])
+
+
+def test_a_configuration_is_explained(start: Start) -> None:
+    command = start("main:bare", "--explain", "--port", "81", UVICORN_HOST="::1")
+    assert command.end() == 0
+    rows = [line.split(maxsplit=2) for line in command.lines]
+    assert ["--port", "81", "command line"] in rows
+    assert ["--host", "::1", "$UVICORN_HOST"] in rows
+    assert ["--backlog", "2048", "default"] in rows
