@@ -1,4 +1,4 @@
-"""One WSGI application, made ASGI by two adapters: `a2wsgi` and `asgiref`.
+"""One WSGI application, as it is and made ASGI by two adapters: `a2wsgi` and `asgiref`.
 
 Both run it in threads, where it reads its input and yields its output without a loop: a2wsgi while
 the body still comes, asgiref when all of it is there. The application itself names neither.
