@@ -34,7 +34,6 @@ from ferricorn.middleware.proxy_headers import (
     TrustedHosts,
     header_names,
 )
-from ferricorn.processors import usable_processors
 from ferricorn.tls import create_ssl_context  # noqa: F401 (so they do this)
 from ferricorn.unsupported import find_unsupported
 
@@ -424,6 +423,8 @@ def defaults() -> dict[str, Any]:
 
 def _count(workers: int | str) -> int:
     if workers == "auto":
+        from ferricorn.processors import usable_processors
+
         return usable_processors()
     try:
         return int(workers)

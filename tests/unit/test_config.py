@@ -202,7 +202,7 @@ def test_workers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_as_many_workers_as_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ferricorn.config.usable_processors", lambda: 1)
+    monkeypatch.setattr("ferricorn.processors.usable_processors", lambda: 1)
     assert config(workers="auto").workers == 1
     monkeypatch.setenv("WEB_CONCURRENCY", "auto")
     assert config().workers == 1

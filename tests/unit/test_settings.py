@@ -177,7 +177,7 @@ def test_the_table_has_every_option_but_those_that_only_ask() -> None:
 
 
 def test_the_number_of_workers_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ferricorn.config.usable_processors", lambda: 1)
+    monkeypatch.setattr("ferricorn.processors.usable_processors", lambda: 1)
     assert explained("--workers", "auto")["--workers"] == ("1", "command line")
     assert explained(WEB_CONCURRENCY="1")["--workers"] == ("1", "$WEB_CONCURRENCY")
 
