@@ -151,13 +151,21 @@ def _rewrite(scope: Scope, trusted: TrustedHosts, read: frozenset[bytes]) -> Non
         if name in read:
             text = value.decode("latin-1")
             lists[name] = f"{lists[name]},{text}" if name in lists else text
-    hops = _standard_hops(lists.get(b"forwarded", "")) or _customary_hops(lists)
-    if not hops:
+    columns = _standard_lists(lists.get(b"forwarded", "")) or _customary_lists(lists)
+    if not any(columns):
         return
 
-    client, hop = _client(hops, trusted)
-    if client is not None:
-        scope["client"] = client
+    nodes = columns[0] or [None]
+    place = _place(nodes, trusted)
+    # Lists of the same length were appended to by the same proxies. Of another one the last value
+    # counts, which the nearest proxy wrote.
+    hop = _Hop(
+        *(each[place if len(each) == len(nodes) else -1] if each else None for each in columns)
+    )
+    node = _node(hop.node)
+    address = node and _address(node[0])
+    if node and address:
+        scope["client"] = (str(address), node[1])
     proto = (hop.proto or "").lower()
     if proto in ("http", "https", "ws", "wss"):
         plain = "ws" if scope["type"] == "websocket" else "http"
@@ -166,44 +174,28 @@ def _rewrite(scope: Scope, trusted: TrustedHosts, read: frozenset[bytes]) -> Non
     _set_prefix(scope, hop.prefix)
 
 
-def _client(hops: list[_Hop], trusted: TrustedHosts) -> tuple[tuple[str, int] | None, _Hop]:
-    """Return the client's address, if it is one, and the hop that reports it."""
-    nodes = [_node(hop.node) for hop in hops]
-    place = 0
+def _place(nodes: list[str | None], trusted: TrustedHosts) -> int:
+    """Return where in the list the client stands. Looks at no more of it than it must."""
     if not trusted.everyone:
-        # Where all are trusted, the client is one of the proxies: the first of them.
-        untrusted = (i for i in reversed(range(len(hops))) if not _in(nodes[i], trusted))
-        place = next(untrusted, 0)
-    node = nodes[place]
-    address = node and _address(node[0])
-    return (str(address), node[1]) if node and address else None, hops[place]
+        for place in reversed(range(len(nodes))):
+            node = _node(nodes[place])
+            if node is None or node[0] not in trusted:
+                return place
+    # Where all are trusted, the client is one of the proxies: the first of them.
+    return 0
 
 
-def _in(node: tuple[str, int] | None, trusted: TrustedHosts) -> bool:
-    return node is not None and node[0] in trusted
-
-
-def _customary_hops(lists: dict[bytes, str]) -> list[_Hop]:
-    """Return the hops of `X-Forwarded-For`, with what the other lists say of each.
-
-    Lists of the same length were appended to by the same proxies. Of another one the last value
-    counts, which the nearest proxy wrote.
-    """
-    columns = [
+def _customary_lists(lists: dict[bytes, str]) -> list[list[str | None]]:
+    """Return the entries of each `X-Forwarded-` header, in the order of a hop's fields."""
+    return [
         [value for entry in lists.get(name.encode(), "").split(",") if (value := entry.strip())]
         for name in FORWARDED_HEADERS[:5]
     ]
-    count = len(columns[0]) or int(any(columns))
-
-    def of(column: list[str], place: int) -> str | None:
-        return column[place if len(column) == count else -1] if column else None
-
-    return [_Hop(*(of(column, place) for column in columns)) for place in range(count)]
 
 
-def _standard_hops(text: str) -> list[_Hop]:
-    """Return the elements of `Forwarded`, none if it is malformed anywhere."""
-    hops: list[_Hop] = []
+def _standard_lists(text: str) -> list[list[str | None]]:
+    """Return what the elements of `Forwarded` say, nothing if it is malformed anywhere."""
+    elements: list[dict[str, str]] = []
     pairs: dict[str, str] = {}
     at = 0
     while at < len(text):
@@ -217,9 +209,10 @@ def _standard_hops(text: str) -> list[_Hop]:
                 return []
             pairs[name.lower()] = token or re.sub(r"\\(.)", r"\1", quoted)
         if pairs and (end == "," or at == len(text)):
-            hops.append(_Hop(pairs.get("for"), pairs.get("proto"), pairs.get("host")))
+            elements.append(pairs)
             pairs = {}
-    return hops
+    names = ("for", "proto", "host") if elements else ()
+    return [[each.get(name) for each in elements] for name in names]
 
 
 def _node(text: str | None) -> tuple[str, int] | None:
