@@ -58,6 +58,9 @@ class Server:
     def protocol(self) -> asyncio.Protocol:
         """Make a protocol for a connection that the event loop accepted (the second driver)."""
 
+    def leave(self) -> None:
+        """Accept what waits, and no more; close each connection with its next response."""
+
     def stop(self) -> None:
         """End gracefully: serve the backlog, accept no more, close what is idle.
 

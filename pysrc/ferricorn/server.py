@@ -90,6 +90,10 @@ class Server:
         self.should_exit = False
         self.force_exit = False
         self.last_notified = 0.0
+        # For servers whose listeners others have too: between the last connection and the end of
+        # idle ones, so many seconds are for requests that are on their way.
+        self.last_call = 0.0
+        self._drains_since = 0.0
         self.limit_max_requests = config.limit_max_requests
         if self.limit_max_requests is not None:
             self.limit_max_requests += random.randint(0, config.limit_max_requests_jitter)
@@ -215,6 +219,11 @@ class Server:
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End: listen no more, let connections and tasks finish, then end the application."""
         logger.info("Shutting down")
+        if self._driver is not None and self.last_call:
+            self._driver.leave()
+            # The loop's next turn brings what the listeners still had.
+            await asyncio.sleep(_SETTLE)
+            await self._gone("connections", time.monotonic() + self.last_call)
         if self._driver is not None:
             self._driver.stop()
         if self._endpoint is not None:
@@ -232,8 +241,7 @@ class Server:
 
     async def _drain(self) -> bool:
         """Wait until nobody is served any more; return False if the time for it is up before."""
-        grace = self.config.timeout_graceful_shutdown
-        deadline = math.inf if grace is None else time.monotonic() + grace
+        self._drains_since = time.monotonic()
         await asyncio.sleep(_SETTLE)
         for what, text in (
             ("connections", "Waiting for connections to close. (CTRL+C to force quit)"),
@@ -242,17 +250,25 @@ class Server:
             if await self._gone(what, deadline=0):
                 continue
             logger.info(text)
-            if not await self._gone(what, deadline):
+            if not await self._gone(what):
                 return False
         return True
 
-    async def _gone(self, what: str, deadline: float) -> bool:
-        """Wait until none is left or the end is forced; return False after the deadline."""
+    async def _gone(self, what: str, deadline: float | None = None) -> bool:
+        """Wait until none is left or the end is forced; return False after the deadline.
+
+        It is that of the graceful end, unless another is given.
+        """
         while len(getattr(self.server_state, what)) > 0 and not self.force_exit:
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= (self._patience() if deadline is None else deadline):
                 return False
             await asyncio.sleep(TICK)
         return True
+
+    def _patience(self) -> float:
+        """Return when the graceful end is over; who is in a hurry may shorten it meanwhile."""
+        grace = self.config.timeout_graceful_shutdown
+        return math.inf if grace is None else self._drains_since + grace
 
     async def _unless_forced(self, step: Coroutine[Any, Any, None], hint: str = "") -> None:
         """Await a step of the lifespan, or give it up when the user insists on the end.

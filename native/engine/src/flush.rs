@@ -123,7 +123,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         // Between exchanges nothing is owed to anybody.
         let idle = http.is_idle() && session.input.is_empty() && !session.readable;
         let ended = http.is_idle() && session.eof;
-        if over || ended || (idle && self.stopping) {
+        if over || ended || (idle && self.closing) {
             self.close(id, &mut batch.work);
         }
     }

@@ -238,7 +238,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 session.readable = false;
-                if self.stopping {
+                if self.closing {
                     // Now it is known to be idle.
                     self.mark_dirty(id);
                 }

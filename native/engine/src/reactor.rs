@@ -54,7 +54,10 @@ pub struct Reactor<P: AsRef<[u8]>> {
     pub(crate) spent: Vec<Piece<P>>,
     /// Accepting failed for want of resources; try again at this instant or when a session ends.
     pub(crate) accept_again: Option<Millis>,
+    /// Each response closes its connection.
     pub(crate) stopping: bool,
+    /// So does having nothing to do.
+    pub(crate) closing: bool,
 }
 
 /// What became of a sender's bytes.
@@ -91,6 +94,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             spent: Vec::new(),
             accept_again: None,
             stopping: false,
+            closing: false,
         })
     }
 
@@ -153,14 +157,14 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         std::mem::take(&mut self.spent)
     }
 
-    /// From now on each response closes its connection.
+    /// From now on each response closes its connection. One that is idle stays open: the client's
+    /// next request may be on its way, and would be lost.
     pub fn announce_stop(&mut self) {
         self.stopping = true;
     }
 
-    /// Begins a graceful end: what waits to be accepted is accepted, nothing after it; idle
-    /// connections are closed, the others close with their response.
-    pub fn stop(&mut self, batch: &mut Batch) {
+    /// Accepts what waits to be accepted, and nothing after it; announces the stop.
+    pub fn leave(&mut self, batch: &mut Batch) {
         self.announce_stop();
         self.accept_all(batch);
         let mut listeners = std::mem::take(&mut self.listeners);
@@ -170,6 +174,13 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             }
         }
         self.accept_again = None;
+    }
+
+    /// Begins a graceful end: nothing is accepted any more, idle connections are closed, the others
+    /// close with their response.
+    pub fn stop(&mut self, batch: &mut Batch) {
+        self.closing = true;
+        self.leave(batch);
         for id in self.table.ids() {
             // A request that has arrived but was not read yet is still served.
             self.readable(id);

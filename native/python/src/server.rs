@@ -130,6 +130,11 @@ impl Server {
         Py::new(slf.py(), Protocol::new(slf.clone().unbind()))
     }
 
+    /// Accepts what waits to be accepted and nothing after it; announces the end.
+    fn leave(slf: &Bound<'_, Self>) {
+        Self::ask_leave(slf);
+    }
+
     /// Ends gracefully: no more connections, none that is idle, no further request on the others.
     fn stop(slf: &Bound<'_, Self>) {
         Self::ask_stop(slf);

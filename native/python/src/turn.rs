@@ -33,6 +33,8 @@ pub struct Server {
     /// it taken, and leaves its work to the turn it is in.
     turn: Mutex<Option<Box<Turn>>>,
     timer: Mutex<Option<Timer>>,
+    /// Listeners are left with the next turn.
+    leave_asked: AtomicBool,
     /// A graceful end begins with the next turn.
     stop_asked: AtomicBool,
 }
@@ -98,14 +100,19 @@ impl Server {
             link: Arc::new(link),
             turn: Mutex::new(Some(Box::new(turn))),
             timer: Mutex::new(None),
+            leave_asked: AtomicBool::new(false),
             stop_asked: AtomicBool::new(false),
         }
     }
 
     /// One turn: flush what is queued, gather, serve, and see to what is left.
     pub fn advance(slf: &Bound<'_, Self>, gather: Gather) {
+        let leave = slf.get().leave_asked.swap(false, Ordering::Relaxed);
         let stop = slf.get().stop_asked.swap(false, Ordering::Relaxed);
         Self::with_engine(slf, |reactor, batch| {
+            if leave {
+                reactor.leave(batch);
+            }
             if stop {
                 reactor.stop(batch);
             }
@@ -275,6 +282,13 @@ impl Server {
         if wanted {
             Self::schedule(slf);
         }
+    }
+
+    /// Accepts no more from the next turn on.
+    pub fn ask_leave(slf: &Bound<'_, Self>) {
+        slf.get().link.lock().reactor.announce_stop();
+        slf.get().leave_asked.store(true, Ordering::Relaxed);
+        Self::schedule(slf);
     }
 
     /// Begins a graceful end, in a turn of its own: whoever asks for it may be a task, in which no

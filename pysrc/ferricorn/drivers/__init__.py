@@ -1,7 +1,8 @@
 """How the event loop drives the native floor: two drivers of one shape, and the choice.
 
-A driver is made with `Driver(native, loop, context)` and has `start(endpoint)`, `stop()` (graceful)
-and `close()` (at once). Its `poll` says whether the native server needs a poller of its own.
+A driver is made with `Driver(native, loop, context)` and has `start(endpoint)`, `leave()` (accept
+no more), `stop()` (graceful) and `close()` (at once). Its `poll` says whether the native server
+needs a poller of its own.
 """
 
 from __future__ import annotations

@@ -47,6 +47,12 @@ class ProtocolDriver:
             )
             self.servers.append(await self._context.run(self._loop.create_task, server))
 
+    def leave(self) -> None:
+        """Accept no more, and let those who are connected send another request."""
+        for server in self.servers:
+            server.close()
+        self._native.leave()
+
     def stop(self) -> None:
         """Accept no more and let open connections end."""
         for server in self.servers:

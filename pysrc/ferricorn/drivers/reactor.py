@@ -50,6 +50,10 @@ class ReactorDriver:
             self.servers.append(Listener(sock))
         self._context.run(self._loop.add_reader, self._native.fileno(), self._native.turn)
 
+    def leave(self) -> None:
+        """Accept no more, and let those who are connected send another request."""
+        self._native.leave()
+
     def stop(self) -> None:
         """Accept no more and let open connections end."""
         self._native.stop()
