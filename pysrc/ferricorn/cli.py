@@ -160,9 +160,16 @@ PARAMETERS: list[click.Parameter] = [
     _option(
         "--workers",
         "Number of worker processes, 'auto' for one for each processor that may be used. Defaults "
-        "to the $WEB_CONCURRENCY environment variable if available, or 1. More than one is not "
-        "supported yet.",
+        "to the $WEB_CONCURRENCY environment variable if available, or 1.",
         _Count(),
+    ),
+    _switch("--preload", "Import the application once, before the workers are forked."),
+    _option("--worker-max-rss", "Replace a worker that uses more MiB of memory than this.", int),
+    _option("--worker-lifetime", "Replace a worker that is this many seconds old.", float),
+    _option(
+        "--worker-lifetime-jitter",
+        "Maximum of random seconds to add to worker_lifetime, for each worker.",
+        float,
     ),
     _option("--loop", "Event loop implementation.", metavar=_one_of(LOOP_FACTORIES)),
     _option(
@@ -258,7 +265,11 @@ PARAMETERS: list[click.Parameter] = [
         "Maximum number of seconds to wait for graceful shutdown.",
         float,
     ),
-    _option("--timeout-worker-healthcheck", "Seconds to wait for a worker.", float),
+    _option(
+        "--timeout-worker-healthcheck",
+        "Seconds that the event loop of a worker may stand still. 0 for no limit.",
+        float,
+    ),
     _option("--ssl-keyfile", "SSL key file."),
     _option("--ssl-certfile", "SSL certificate file."),
     _option("--ssl-keyfile-password", "SSL keyfile password."),

@@ -151,7 +151,7 @@ class Config:
         timeout_keep_alive: float = 5,
         timeout_notify: int = 30,
         timeout_graceful_shutdown: float | None = None,
-        timeout_worker_healthcheck: int = 5,
+        timeout_worker_healthcheck: float = 5,
         callback_notify: Callable[..., Awaitable[None]] | None = None,
         ssl_keyfile: str | os.PathLike[str] | None = None,
         ssl_certfile: str | os.PathLike[str] | None = None,
@@ -172,6 +172,10 @@ class Config:
         forwarded_headers: Sequence[str] | str = DEFAULT_HEADERS,
         bind: Sequence[str] | str | None = None,
         uds_permissions: int | None = None,
+        preload: bool = False,
+        worker_max_rss: int | None = None,
+        worker_lifetime: float | None = None,
+        worker_lifetime_jitter: float = 0.0,
     ) -> None:
         self.app = app
         self.host = host
@@ -237,6 +241,10 @@ class Config:
         self.ws_protocol_class: type[asyncio.Protocol] | None = None
         self.ssl: ssl.SSLContext | None = None
         self.reload_dirs_excludes: list[Path] = []
+        self.preload = preload
+        self.worker_max_rss = worker_max_rss
+        self.worker_lifetime = worker_lifetime
+        self.worker_lifetime_jitter = worker_lifetime_jitter
 
         self.loaded = False
         self.configure_logging()
@@ -284,7 +292,7 @@ class Config:
             if vars(self)[name] not in names:
                 raise OptionError(name, "the protocols are native code and no class replaces them.")
         for name, value in vars(self).items():
-            bounded = name.startswith(("timeout_", "limit_", "backlog"))
+            bounded = name.startswith(("timeout_", "limit_", "backlog", "worker_"))
             if bounded and not 0 <= (value or 0) < math.inf:
                 raise OptionError(name, f"{value} is no number from 0 on.")
         try:
@@ -325,7 +333,11 @@ class Config:
     @property
     def use_subprocess(self) -> bool:
         """Whether the server runs in a child of this process."""
-        return self.reload or self.workers > 1
+        return self.reload or self.workers > 1 or self.preload or self._recycles
+
+    @property
+    def _recycles(self) -> bool:
+        return self.worker_max_rss is not None or self.worker_lifetime is not None
 
     def load(self) -> None:
         """Import the application, and find out how it is to be called.

@@ -1,26 +1,34 @@
-"""`ferricorn.run`: a server in this process, from options to exit status.
+"""`ferricorn.run`: a server from options to exit status, in this process or in several workers.
 
 What the command line does after it has read its options, and what a script calls. Ends the process
 with a status if the server could not start, as a program does; who wants to go on afterwards uses
-`Server`.
+`Server`. A process that only watches over workers is to stay small, so what serves is imported
+where it serves.
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
+import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ferricorn import systemd
 from ferricorn.config import STARTUP_FAILURE, Config
-from ferricorn.server import Server
+from ferricorn.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Unpack
 
+    from ferricorn.server import Server
+    from ferricorn.supervisors.watched import Word
     from ferricorn.typing import ASGIApplication, Options
+
+logger = logging.getLogger("uvicorn.error")
 
 
 def run(
@@ -36,11 +44,55 @@ def run(
     """
     if app_dir is not None:
         sys.path.insert(0, app_dir)
-    server = Server(Config(app, **options))
+    config = Config(app, **options)
+    if config.use_subprocess:
+        sys.exit(_supervise(config))
+    server = _make_server(config)
     with suppress(KeyboardInterrupt):  # Ctrl+C is how one stops a server, and no error.
         server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def _make_server(config: Config) -> Server:
+    """Return the server of this process: one that talks to the service manager, if there is one."""
+    if "NOTIFY_SOCKET" not in os.environ:
+        from ferricorn.server import Server
+
+        return Server(config)
+    from ferricorn.supervisors.watched import WatchedServer, Word
+
+    lines = {Word.READY: "READY=1", Word.ALIVE: "WATCHDOG=1", Word.ENDING: "STOPPING=1"}
+
+    def tell(word: Word) -> None:
+        systemd.notify(lines[word])
+
+    return WatchedServer(config, tell, systemd.watchdog_interval(), replaceable=False)
+
+
+def _supervise(config: Config) -> int:
+    """Be the parent of workers until the end, and return the exit status."""
+    if not (isinstance(config.app, str) or config.preload):
+        logger.warning(
+            "You must pass the application as an import string to enable 'reload' or 'workers'."
+        )
+        return STARTUP_FAILURE
+    if config.preload:
+        config.load()
+    try:
+        endpoint = Endpoint.open(config)
+    except OSError as error:
+        logger.error(error)
+        return STARTUP_FAILURE
+    endpoint.announce()
+    try:
+        from ferricorn.supervisors import Multiprocess
+
+        parent = Multiprocess(config, sockets=endpoint.sockets)
+        parent.run()
+        return parent.status
+    finally:
+        endpoint.close()
 
 
 def _signature() -> inspect.Signature:

@@ -109,7 +109,7 @@ class Options(TypedDict, total=False):
     timeout_keep_alive: float
     timeout_notify: int
     timeout_graceful_shutdown: float | None
-    timeout_worker_healthcheck: int
+    timeout_worker_healthcheck: float
     callback_notify: Callable[..., Awaitable[None]] | None
     ssl_keyfile: str | os.PathLike[str] | None
     ssl_certfile: str | os.PathLike[str] | None
@@ -130,3 +130,7 @@ class Options(TypedDict, total=False):
     forwarded_headers: Sequence[str] | str
     bind: Sequence[str] | str | None
     uds_permissions: int | None
+    preload: bool
+    worker_max_rss: int | None
+    worker_lifetime: float | None
+    worker_lifetime_jitter: float

@@ -28,7 +28,6 @@ INSTEAD = {
     "reload_delay": _WATCH,
     "reload_includes": _WATCH,
     "reload_excludes": _WATCH,
-    "timeout_worker_healthcheck": "there is one process, and no parent that checks it",
     "ssl_keyfile": _PROXY,
     "ssl_certfile": _PROXY,
     "ssl_keyfile_password": _PROXY,
@@ -49,6 +48,4 @@ def find_unsupported(
     for name, instead in INSTEAD.items():
         if given[name] != defaults[name]:
             return name, instead
-    if given["workers"] > 1:
-        return "workers", "start one process for each processor core"
     return None

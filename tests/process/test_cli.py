@@ -290,9 +290,9 @@ def test_a_port_in_use_is_status_3(start: Start, loop: str) -> None:
 
 
 def test_wrong_usage_is_status_2(start: Start) -> None:
-    command = start("main:app", "--workers", "2")
+    command = start("main:app", "--http2")
     assert command.end() == 2
-    assert command.lines[-1].startswith("Error: Invalid value for '--workers': not supported yet")
+    assert command.lines[-1].startswith("Error: Invalid value for '--http2': not supported yet")
 
 
 def test_the_end_waits_for_a_request_and_a_second_interrupt_does_not(start: Start) -> None:

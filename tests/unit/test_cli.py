@@ -111,7 +111,7 @@ def test_a_flag_beats_a_variable(called: Any) -> None:
         # What `Config` refuses.
         (["main:app", "--port", "70000"], "'--port': 70000 is not between 0 and 65535."),
         (["main:app", "--timeout-write", "-1"], "'--timeout-write': -1.0 is no number from 0 on."),
-        (["main:app", "--workers", "2"], "'--workers': not supported yet: "),
+        (["main:app", "--worker-lifetime", "-1"], "'--worker-lifetime': -1.0 is no number from "),
         (["main:app", "--reload"], "'--reload': not supported yet: "),
         (["main:app", "--reload-dir", "."], "'--reload-dir': not supported yet: "),
         (["main:app", "--ssl-keyfile", "key"], "'--ssl-keyfile': not supported yet: "),

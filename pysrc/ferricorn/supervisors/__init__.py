@@ -1,0 +1,7 @@
+"""Parents of worker processes."""
+
+from __future__ import annotations
+
+from ferricorn.supervisors.multiprocess import Multiprocess
+
+__all__ = ["Multiprocess"]

@@ -1,0 +1,322 @@
+"""Several workers on one socket: who serves, who is replaced and when, and how all end.
+
+Every replacement is made under load, and no request may notice. FERRICORN_TEST_ROUNDS makes more of
+them than the few of a normal run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.conftest import StartServer
+from tests.support.load import Load
+from tests.support.server import ROOT, Server
+
+APP = "tests.apps.working:app"
+ROUNDS = int(os.environ.get("FERRICORN_TEST_ROUNDS", "3"))
+
+STARTED = r"Started server process \[(\d+)\]"
+COMPLETE = "Application startup complete"
+TERMINATED = r"Terminated child process \[(\d+)\]"
+FINISHED = r"Finished server process \[(\d+)\]"
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of Unix")
+
+
+def numbers(lines: list[str]) -> list[int]:
+    """Return the process ids that lines of the log end with."""
+    return [int(found[1]) for line in lines if (found := re.search(r"\[(\d+)\]", line))]
+
+
+def workers(server: Server, count: int = 2) -> list[int]:
+    """Wait until so many workers have started, and return them."""
+    server.wait_for_count(COMPLETE, count)
+    return numbers(server.lines(STARTED))
+
+
+def ended(pid: int) -> None:
+    """Wait for the end of a process."""
+    try:
+        psutil.Process(pid).wait(timeout=30)
+    except psutil.NoSuchProcess:
+        return
+
+
+@pytest.fixture
+def two(server: StartServer) -> Server:
+    fresh = server(APP, workers=2)
+    workers(fresh)
+    return fresh
+
+
+def test_all_workers_serve(two: Server) -> None:
+    pids = {str(pid) for pid in workers(two)}
+    with Load(two) as load:
+        while set(load.bodies) != pids:
+            load.wait_for_more()
+    assert not load.failures
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_end_of_all(two: Server, number: int) -> None:
+    pids = workers(two)
+    assert two.stop(number) == 0
+    parent = two.pid
+    assert two.lines(rf"Started parent process \[{parent}\]")
+    assert two.lines(f"Received {signal.Signals(number).name}, exiting.")
+    assert sorted(numbers(two.lines(TERMINATED))) == sorted(pids)
+    assert sorted(numbers(two.lines("Waiting for child process"))) == sorted(pids)
+    assert sorted(numbers(two.lines(FINISHED))) == sorted(pids)
+    assert two.log[-1].endswith(f"Stopping parent process [{parent}]")
+
+
+def test_the_number_of_workers_may_come_from_the_environment(server: StartServer) -> None:
+    fresh = server(APP, env={"WEB_CONCURRENCY": "2"})
+    assert len(workers(fresh)) == 2
+
+
+def test_a_unix_socket_leaves_no_file(server: StartServer, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    fresh = server(APP, workers=2, uds=path)
+    assert int(fresh.get("/").text) in workers(fresh)
+    assert fresh.stop(signal.SIGTERM) == 0
+    assert not path.exists()
+
+
+def test_requests_run_to_their_end(two: Server, tmp_path: Path) -> None:
+    with two.connect() as client:
+        client.request("GET", f"/waits_for?{tmp_path / 'go'}")
+        two.wait_for("^working$")
+        two.send_signal(signal.SIGTERM)
+        two.wait_for("Waiting for connections to close")
+        (tmp_path / "go").touch()
+        assert client.response().status == 200
+    assert two.wait() == 0
+
+
+def test_a_second_interrupt_waits_for_nobody(two: Server, tmp_path: Path) -> None:
+    with two.connect() as client:
+        client.request("GET", f"/waits_for?{tmp_path / 'never'}")
+        two.wait_for("^working$")
+        two.send_signal(signal.SIGINT)
+        two.wait_for("Waiting for connections to close")
+        two.send_signal(signal.SIGINT)
+        assert two.wait() == 0
+
+
+def test_a_hangup_replaces_every_worker(two: Server) -> None:
+    with Load(two) as load:
+        for turn in range(1, ROUNDS + 1):
+            two.send_signal(signal.SIGHUP)
+            two.wait_for_count(TERMINATED, 2 * turn)
+            load.wait_for_more()
+    assert not load.failures
+    started = numbers(two.lines(STARTED))
+    assert len(set(started)) == 2 + 2 * ROUNDS
+    assert set(numbers(two.lines(TERMINATED))) == set(started[: 2 * ROUNDS])
+    assert two.lines("Received SIGHUP, restarting processes.")
+
+
+def test_a_worker_ends_only_when_its_replacement_serves(two: Server) -> None:
+    two.send_signal(signal.SIGHUP)
+    two.wait_for_count(TERMINATED, 2)
+    events = [line for line in two.log if re.search(f"{COMPLETE}|{TERMINATED}", line)]
+    kinds = ["end" if "Terminated" in line else "start" for line in events]
+    assert kinds == ["start", "start", "start", "end", "start", "end"]
+
+
+def test_more_and_fewer_workers(two: Server) -> None:
+    two.send_signal(signal.SIGTTIN)
+    third = workers(two, 3)[2]
+    for left in (third, workers(two)[1]):
+        two.send_signal(signal.SIGTTOU)
+        two.wait_for(rf"Finished server process \[{left}\]")
+    two.send_signal(signal.SIGTTOU)
+    two.wait_for("Already reached one process, cannot decrease the number of processes anymore.")
+    assert int(two.get("/").text) == workers(two)[0]
+
+
+def test_other_signals_do_nothing(two: Server) -> None:
+    for number in (signal.SIGUSR1, signal.SIGQUIT, signal.SIGWINCH):
+        two.send_signal(number)
+    assert int(two.get("/").text) in workers(two)
+
+
+def test_signals_to_the_whole_group_are_the_parents_to_obey(server: StartServer) -> None:
+    # As a terminal that closes sends them; the test's own process stays out of the group.
+    fresh = server(APP, workers=2, prefix=["setsid"])
+    workers(fresh)
+    group = os.getpgid(fresh.pid)
+    os.killpg(group, signal.SIGHUP)
+    fresh.wait_for_count(TERMINATED, 2)
+    assert len(fresh.lines(FINISHED)) <= 2
+    os.killpg(group, signal.SIGINT)
+    assert fresh.wait() == 0
+    assert not fresh.lines("Traceback|died")
+
+
+def test_a_killed_worker_is_replaced(two: Server) -> None:
+    with Load(two) as load:
+        for turn in range(ROUNDS):
+            victim = numbers(two.lines(STARTED))[-1]
+            os.kill(victim, signal.SIGKILL)
+            two.wait_for(rf"Child process \[{victim}\] died \(killed by SIGKILL, as the kernel")
+            two.wait_for_count(COMPLETE, 3 + turn)
+            load.wait_for_more()
+    # Each of the four clients may have had one request in the killed worker.
+    assert len(load.failures) <= 4 * ROUNDS
+
+
+def test_a_worker_that_reached_its_limit_is_replaced(server: StartServer) -> None:
+    fresh = server(APP, workers=2, limit_max_requests=100, limit_max_requests_jitter=50)
+    with Load(fresh) as load:
+        fresh.wait_for_count(FINISHED, ROUNDS)
+    assert not load.failures
+    assert fresh.lines("it has served its number of requests")
+
+
+def test_a_worker_that_grew_is_replaced(server: StartServer) -> None:
+    fresh = server(APP, worker_max_rss=200)
+    (pid,) = workers(fresh, 1)
+    assert int(fresh.get("/grows?200").text) == pid
+    fresh.wait_for(rf"Replacing child process \[{pid}\]: it uses \d+ MiB of memory and may use 200")
+    fresh.wait_for(rf"Finished server process \[{pid}\]")
+    assert int(fresh.get("/").text) != pid
+
+
+def test_a_worker_that_grew_old_is_replaced(server: StartServer) -> None:
+    fresh = server(APP, worker_lifetime=1, worker_lifetime_jitter=0.5)
+    with Load(fresh) as load:
+        fresh.wait_for_count(FINISHED, 2)
+    assert not load.failures
+    assert len(fresh.lines(r"Replacing child process \[\d+\]: it is \d+ seconds old")) >= 2
+
+
+def test_a_worker_that_hangs_says_where_and_is_replaced(
+    server: StartServer, tmp_path: Path
+) -> None:
+    fresh = server(APP, workers=2, timeout_worker_healthcheck=1)
+    workers(fresh)
+    with fresh.connect() as client:
+        client.request("GET", f"/holds_the_loop?{tmp_path / 'never'}")
+        line = fresh.wait_for(r"Replacing child process \[(\d+)\]: its event loop has not turned")
+        fresh.wait_for(r'working\.py", line \d+ in holds_the_loop')
+        fresh.wait_for(rf"Process \[{line[1]}\] has 1 request\(s\) in flight")
+        fresh.wait_for(rf"Child process \[{line[1]}\] died \(hung, killed by SIGKILL\)")
+        assert client.closed()
+    assert len(fresh.lines(COMPLETE)) == 3
+    assert int(fresh.get("/").text) != int(line[1])
+
+
+def test_a_busy_worker_is_not_hung(server: StartServer) -> None:
+    fresh = server(APP, workers=1, worker_lifetime=3, timeout_worker_healthcheck=1)
+    with Load(fresh, threads=8):
+        fresh.wait_for(r"it is 3 seconds old")
+    assert not fresh.lines("has not turned")
+
+
+@pytest.mark.parametrize("boot", ["exit 1", "raise"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_failed_start_is_status_3(tmp_path: Path, boot: str, count: int) -> None:
+    # One worker as well: its parent is there for another reason.
+    (tmp_path / "boot").write_text(boot)
+    failing = Server(APP, workers=count, worker_lifetime=100, env={"BOOT": str(tmp_path / "boot")})
+    try:
+        assert failing.wait() == 3
+        assert failing.lines(r"Child process \[\d+\] failed to start, stopping the parent process.")
+    finally:
+        failing.kill()
+
+
+def test_a_lifespan_that_fails_is_status_3() -> None:
+    failing = Server("tests.apps.lifespans:failing", workers=2)
+    try:
+        assert failing.wait() == 3
+    finally:
+        failing.kill()
+
+
+def test_a_restart_that_fails_leaves_the_workers(server: StartServer, tmp_path: Path) -> None:
+    boot = tmp_path / "boot"
+    boot.touch()
+    fresh = server(APP, workers=2, env={"BOOT": str(boot)})
+    before = workers(fresh)
+    boot.write_text("raise")
+    fresh.send_signal(signal.SIGHUP)
+    line = r"New child process \[\d+\] did not start \(exit status 1\); keeping worker"
+    fresh.wait_for(line)
+    assert int(fresh.get("/").text) in before
+    boot.write_text("")
+    fresh.send_signal(signal.SIGHUP)
+    fresh.wait_for_count(TERMINATED, 2)
+
+
+def test_a_crash_loop_slows_down(server: StartServer, tmp_path: Path) -> None:
+    boot = tmp_path / "boot"
+    boot.touch()
+    fresh = server(APP, workers=2, env={"BOOT": str(boot)})
+    pids = workers(fresh)
+    boot.write_text("exit 7")
+    os.kill(pids[0], signal.SIGKILL)
+    lines = fresh.wait_for_count(r"Child process \[\d+\] died \(exit status 7\)", 2)
+    assert int(fresh.get("/").text) == pids[1]
+    boot.write_text("")
+    assert int(fresh.get("/").text) == pids[1]
+    workers(fresh, 3)
+    assert len(lines) == 2
+
+
+def test_workers_do_not_outlive_their_parent(two: Server) -> None:
+    pids = workers(two)
+    os.kill(two.pid, signal.SIGKILL)
+    for pid in pids:
+        ended(pid)
+    assert len(two.lines("The parent process is gone")) == 2
+
+
+def test_the_parent_stays_small(two: Server) -> None:
+    assert two.memory() < 25 << 20
+
+
+def test_a_preloaded_application_is_imported_once(server: StartServer) -> None:
+    fresh = server(APP, workers=2, preload=True)
+    pids = workers(fresh)
+    with Load(fresh) as load:
+        fresh.send_signal(signal.SIGHUP)
+        fresh.wait_for_count(TERMINATED, 2)
+    assert not load.failures
+    os.kill(fresh.pid, signal.SIGKILL)
+    for pid in {*pids, *numbers(fresh.lines(STARTED))}:
+        ended(pid)
+
+
+def test_an_object_is_no_application_for_workers() -> None:
+    code = "import ferricorn; ferricorn.run(print, workers=2)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 3
+    assert "You must pass the application as an import string to enable" in done.stderr
+
+
+def test_a_taken_port_is_status_3() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        failing = Server(APP, workers=2, port=other.getsockname()[1])
+        try:
+            assert failing.wait() == 3
+            assert not failing.lines(STARTED)
+        finally:
+            failing.kill()
