@@ -16,6 +16,7 @@ import re
 import ssl
 import sys
 from functools import cache
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 from ferricorn.endpoint import Address, Endpoint
@@ -34,6 +35,7 @@ from ferricorn.middleware.proxy_headers import (
     TrustedHosts,
     header_names,
 )
+from ferricorn.patterns import as_list, resolve_reload_patterns
 from ferricorn.tls import create_ssl_context  # noqa: F401 (so they do this)
 from ferricorn.unsupported import find_unsupported
 
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Sequence
     from configparser import RawConfigParser
-    from pathlib import Path
 
     from ferricorn.drivers import DriverType
     from ferricorn.interface import Interface
@@ -199,10 +200,7 @@ class Config:
         self.use_colors = use_colors
         self.interface: InterfaceType = interface
         self.reload = reload
-        self.reload_dirs = reload_dirs
         self.reload_delay = reload_delay
-        self.reload_includes = reload_includes
-        self.reload_excludes = reload_excludes
         self.proxy_headers = proxy_headers
         self.server_header = server_header
         self.date_header = date_header
@@ -240,7 +238,6 @@ class Config:
         self.http_protocol_class: type[asyncio.Protocol] | None = None
         self.ws_protocol_class: type[asyncio.Protocol] | None = None
         self.ssl: ssl.SSLContext | None = None
-        self.reload_dirs_excludes: list[Path] = []
         self.preload = preload
         self.worker_max_rss = worker_max_rss
         self.worker_lifetime = worker_lifetime
@@ -248,6 +245,9 @@ class Config:
 
         self.loaded = False
         self.configure_logging()
+        self._choose_watched(
+            as_list(reload_dirs), as_list(reload_includes), as_list(reload_excludes)
+        )
         if env_file is not None:
             self._load_env_file(env_file)
         self.workers = _count(workers or os.environ.get("WEB_CONCURRENCY") or 1)
@@ -324,6 +324,38 @@ class Config:
     def is_ssl(self) -> bool:
         """Whether connections are encrypted."""
         return bool(self.ssl_keyfile or self.ssl_certfile or self.ssl_context_factory)
+
+    def _choose_watched(
+        self, directories: list[str], includes: list[str], excludes: list[str]
+    ) -> None:
+        """Find out which folders are watched and which files in them count."""
+        self.reload_dirs: list[Path] = []
+        self.reload_dirs_excludes: list[Path] = []
+        self.reload_includes: list[str] = []
+        self.reload_excludes: list[str] = []
+        if not self.should_reload:
+            if directories or includes or excludes:
+                logger.warning(
+                    "Current configuration will not reload as not all conditions are met, please "
+                    "refer to documentation."
+                )
+            return
+        self.reload_includes, found = resolve_reload_patterns(includes, directories)
+        self.reload_excludes, self.reload_dirs_excludes = resolve_reload_patterns(excludes, [])
+        self.reload_includes = [each for each in self.reload_includes if each not in excludes]
+        unwanted = set(self.reload_dirs_excludes)
+        self.reload_dirs = [each for each in found if not unwanted & {each, *each.parents}]
+        if not self.reload_dirs:
+            if directories:
+                logger.warning(
+                    "Provided reload directories %s did not contain valid directories, watching "
+                    "current working directory.",
+                    directories,
+                )
+            self.reload_dirs = [Path.cwd()]
+        logger.info(
+            "Will watch for changes in these directories: %s", sorted(map(str, self.reload_dirs))
+        )
 
     @property
     def should_reload(self) -> bool:

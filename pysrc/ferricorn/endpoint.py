@@ -16,6 +16,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ferricorn import systemd
 from ferricorn.logging import paint
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ class Endpoint:
         """
         single = Address(config.fd, config.uds, config.host, config.port)
         addresses = [Address.parse(text) for text in config.bind] or [single]
+        # Who names a descriptor means that one.
+        if all(each.fd is None for each in addresses) and (passed := systemd.listen_fds()):
+            return cls._adopt(passed, config.backlog, {each.uds for each in addresses})
         endpoint = cls([], config.backlog)
         try:
             for address in addresses:
@@ -91,6 +95,28 @@ class Endpoint:
             endpoint.close()
             raise
         return endpoint
+
+    @classmethod
+    def _adopt(cls, sockets: list[socket.socket], backlog: int, own: set[str | None]) -> Endpoint:
+        """Listen on what the service manager, or the process before this one, has bound.
+
+        The Unix sockets of the latter are `own`: those that the options name.
+        """
+        endpoint = cls(sockets, backlog)
+        for sock in sockets:
+            address = sock.getsockname()
+            if sock.family not in (socket.AF_INET, socket.AF_INET6):
+                endpoint.names.append(f"unix socket {address}")
+                if address in own:
+                    endpoint._files.append((address, os.stat(address).st_ino))
+                continue
+            host = f"[{address[0]}]" if ":" in address[0] else address[0]
+            endpoint.names.append(f"http://{host}:{address[1]}")
+        return endpoint
+
+    def disown(self) -> None:
+        """Leave the files of Unix sockets to the process that has taken over."""
+        self._files.clear()
 
     def _add(self, address: Address, permissions: int | None) -> None:
         if address.fd is not None:

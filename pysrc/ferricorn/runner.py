@@ -86,10 +86,13 @@ def _supervise(config: Config) -> int:
         return STARTUP_FAILURE
     endpoint.announce()
     try:
-        from ferricorn.supervisors import Multiprocess
+        from ferricorn import supervisors
 
-        parent = Multiprocess(config, sockets=endpoint.sockets)
+        kind = supervisors.ChangeReload if config.should_reload else supervisors.Multiprocess
+        parent = kind(config, sockets=endpoint.sockets)
         parent.run()
+        if parent.handed_over:
+            endpoint.disown()
         return parent.status
     finally:
         endpoint.close()

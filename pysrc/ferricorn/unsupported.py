@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PROXY = "let a reverse proxy in front of the server do it"
-_WATCH = "run the server under a tool that restarts it, such as `watchfiles`"
 _WEBSOCKET = "upgrade requests are answered as plain HTTP"
 
 INSTEAD = {
@@ -23,11 +22,6 @@ INSTEAD = {
     "ws_ping_interval": _WEBSOCKET,
     "ws_ping_timeout": _WEBSOCKET,
     "ws_per_message_deflate": _WEBSOCKET,
-    "reload": _WATCH,
-    "reload_dirs": _WATCH,
-    "reload_delay": _WATCH,
-    "reload_includes": _WATCH,
-    "reload_excludes": _WATCH,
     "ssl_keyfile": _PROXY,
     "ssl_certfile": _PROXY,
     "ssl_keyfile_password": _PROXY,

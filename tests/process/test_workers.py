@@ -135,13 +135,14 @@ def test_a_worker_ends_only_when_its_replacement_serves(two: Server) -> None:
 
 def test_more_and_fewer_workers(two: Server) -> None:
     two.send_signal(signal.SIGTTIN)
-    third = workers(two, 3)[2]
-    for left in (third, workers(two)[1]):
+    workers(two, 3)
+    for count in (1, 2):
         two.send_signal(signal.SIGTTOU)
-        two.wait_for(rf"Finished server process \[{left}\]")
+        two.wait_for_count(FINISHED, count)
     two.send_signal(signal.SIGTTOU)
     two.wait_for("Already reached one process, cannot decrease the number of processes anymore.")
-    assert int(two.get("/").text) == workers(two)[0]
+    (left,) = {*workers(two)} - {*numbers(two.lines(FINISHED))}
+    assert int(two.get("/").text) == left
 
 
 def test_other_signals_do_nothing(two: Server) -> None:
@@ -272,6 +273,41 @@ def test_a_crash_loop_slows_down(server: StartServer, tmp_path: Path) -> None:
     assert int(fresh.get("/").text) == pids[1]
     workers(fresh, 3)
     assert len(lines) == 2
+
+
+def test_a_new_parent_takes_over(server: StartServer, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    fresh = server(APP, workers=2, uds=path)
+    workers(fresh)
+    parent = fresh.pid
+    try:
+        with Load(fresh) as load:
+            for turn in range(1, ROUNDS + 1):
+                os.kill(parent, signal.SIGUSR2)
+                old = rf"Stopping parent process \[{parent}\]"
+                fresh.wait_for(old)
+                ended(parent)
+                (*_, parent) = numbers(fresh.wait_for_count("New parent process .* serves", turn))
+                load.wait_for_more()
+        assert not load.failures
+    finally:
+        os.kill(parent, signal.SIGTERM)
+        ended(parent)
+    assert not path.exists()
+
+
+def test_a_new_parent_that_does_not_start_changes_nothing(
+    server: StartServer, tmp_path: Path
+) -> None:
+    boot = tmp_path / "boot"
+    boot.touch()
+    fresh = server(APP, workers=2, env={"BOOT": str(boot)})
+    before = workers(fresh)
+    boot.write_text("raise")
+    fresh.send_signal(signal.SIGUSR2)
+    fresh.wait_for(r"New parent process \[\d+\] did not start; going on without it.")
+    assert int(fresh.get("/").text) in before
+    assert fresh.stop(signal.SIGTERM) == 0
 
 
 def test_workers_do_not_outlive_their_parent(two: Server) -> None:

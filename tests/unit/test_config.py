@@ -103,6 +103,7 @@ def test_the_parameters_stand_in_uvicorns_order() -> None:
 def test_each_parameter_is_an_attribute() -> None:
     made = config()
     special = {"app", "log_config", "headers", "workers", "forwarded_allow_ips", "bind"}
+    special |= {"reload_dirs", "reload_includes", "reload_excludes"}
     for name, default in defaults().items():
         if name not in special:
             assert getattr(made, name) == default, name
@@ -122,8 +123,6 @@ def test_the_options_of_run_are_those_of_config() -> None:
     "options",
     [
         {"http2": True},
-        {"reload": True},
-        {"reload_dirs": ["."]},
         {"ssl_keyfile": "key.pem"},
         {"ws_max_size": 1},
         {"h11_max_incomplete_event_size": 1},

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from ferricorn import systemd
 from ferricorn.logging import paint
 from ferricorn.supervisors.process import Process
+from ferricorn.supervisors.upgrade import Upgrade, take_ready_fd, tell_ready
 from ferricorn.supervisors.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ logger = logging.getLogger("uvicorn.error")
 class Multiprocess:
     """Runs `config.workers` workers on the sockets until SIGINT, SIGTERM or `should_exit`.
 
-    `run()` leaves the exit status of the parent in `status`.
+    `run()` leaves the exit status of the parent in `status`; `handed_over` says that another parent
+    serves on the sockets now.
     """
 
     keeps_trying = True
@@ -78,6 +80,9 @@ class Multiprocess:
         self.should_exit = threading.Event()
         self.signal_queue: list[int] = []
         self.status = 0
+        self.handed_over = False
+        self._upgrade: Upgrade | None = None
+        self._ready_fd = take_ready_fd()
         self._upkeep = Upkeep(config)
         self._started = False
         self._stopping = False
@@ -102,7 +107,11 @@ class Multiprocess:
                 systemd.notify("WATCHDOG=1")
             self.handle_signals()
             self.keep_subprocess_alive()
-        systemd.notify("STOPPING=1")
+            self._look_at_upgrade()
+        if self._upgrade is not None:
+            self._upgrade.abandon()
+        if not self.handed_over:
+            systemd.notify("STOPPING=1")
         self._stopping = True
         self.terminate_all()
         self.join_all()
@@ -209,6 +218,9 @@ class Multiprocess:
     def on_ready(self) -> None:
         """Tell who waits that all workers serve."""
         systemd.notify("READY=1")
+        if self._ready_fd is not None:
+            tell_ready(self._ready_fd)
+            self._ready_fd = None
 
     def _lost(self, process: Process) -> None:
         """Deal with a worker that ended though nobody had told it to."""
@@ -285,6 +297,19 @@ class Multiprocess:
         if self.keeps_trying:
             self._upkeep.note_death(0)
 
+    def _look_at_upgrade(self) -> None:
+        if self._upgrade is None or (serves := self._upgrade.outcome()) is None:
+            return
+        pid, self._upgrade = self._upgrade.pid, None
+        if serves:
+            logger.info("New parent process [%d] serves, exiting.", pid)
+            systemd.notify(f"MAINPID={pid}", "READY=1")
+            self.handed_over = True
+            self.should_exit.set()
+        else:
+            logger.error("New parent process [%d] did not start; going on without it.", pid)
+            systemd.notify("READY=1")
+
     # The end
 
     def terminate_all(self) -> None:
@@ -345,6 +370,18 @@ class Multiprocess:
         """Replace every worker."""
         logger.info("Received SIGHUP, restarting processes.")
         self.restart_all()
+
+    def handle_usr2(self) -> None:
+        """Start a new parent process, and make way for it when it serves."""
+        if self._upgrade is not None:
+            logger.info("Received SIGUSR2, but a new parent process starts already.")
+        elif os.getpid() == 1:
+            # With the first process of a container all others end.
+            logger.error("Received SIGUSR2, which process 1 cannot obey.")
+        else:
+            systemd.notify_reloading()
+            self._upgrade = Upgrade(self.sockets)
+            logger.info("Received SIGUSR2, starting new parent process [%d].", self._upgrade.pid)
 
     def handle_ttin(self) -> None:
         """Have one worker more."""

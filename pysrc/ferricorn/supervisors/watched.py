@@ -57,6 +57,8 @@ class WatchedServer(Server):
         self._interval = interval
         self._next = 0.0
         self._replaceable = replaceable
+        if replaceable:
+            self.last_call = _LAST_CALL
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say that it is done."""
@@ -78,10 +80,6 @@ class WatchedServer(Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say that it ends, let clients that are about to send do so, and end."""
+        """Say that it ends, and end."""
         self._tell(Word.ENDING)
-        native = self.server_state.native
-        if self._replaceable and native is not None:
-            native.leave()
-            await self._gone("connections", time.monotonic() + _LAST_CALL)
         await super().shutdown(sockets=sockets)
