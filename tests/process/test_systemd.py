@@ -56,7 +56,7 @@ def test_ready_and_stopping(server: StartServer, manager: Manager, workers: int)
     fresh = server(APP, workers=workers, env={"NOTIFY_SOCKET": str(manager.path)})
     assert "STOPPING=1" not in manager.hear_until("READY=1")
     # Ready means that no request has to wait for a start.
-    assert len(fresh.lines("Application startup complete")) == workers
+    fresh.wait_for_count("Application startup complete", workers)
     fresh.send_signal(signal.SIGTERM)
     manager.hear_until("STOPPING=1")
     fresh.wait()
@@ -78,7 +78,7 @@ def test_a_reload_is_told(server: StartServer, manager: Manager) -> None:
     assert lines[0] == "RELOADING=1"
     assert lines[1].startswith("MONOTONIC_USEC=")
     manager.hear_until("READY=1")
-    assert len(fresh.lines("Terminated child process")) == 2
+    fresh.wait_for_count("Terminated child process", 2)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
