@@ -8,8 +8,8 @@ and a stack of middleware, among it the one of Starlette that wraps `receive` an
 from __future__ import annotations
 
 import asyncio
-import gc
 import contextvars
+import gc
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
