@@ -85,10 +85,6 @@ def test_a_factory_makes_it(server: StartServer, everywhere: dict[str, str], com
     assert running.get("/").text == "3.0 0"
 
 
-def test_wsgi_is_refused_with_a_hint(compiled: str) -> None:
-    running = Server("compiled:wsgi", app_dir=compiled)
-    try:
-        assert running.wait() == 3
-        assert running.lines(r"a2wsgi\.WSGIMiddleware")
-    finally:
-        running.kill()
+def test_wsgi_is_told_from_asgi(server: StartServer, compiled: str) -> None:
+    running = server("compiled:wsgi", app_dir=compiled)
+    assert running.get("/").text == "by WSGI"

@@ -75,7 +75,8 @@ def double(scope):
 
 
 def wsgi(environ, start_response):
-    return []
+    start_response("200 OK", [("content-type", "text/plain")])
+    return [b"by WSGI"]
 
 
 instance = Plain()
