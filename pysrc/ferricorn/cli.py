@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ferricorn import __version__
+from ferricorn.application import STARTUP_FAILURE
 from ferricorn.config import (
     HTTP_PROTOCOLS,
     INTERFACES,
     LIFESPAN,
     LOOP_FACTORIES,
-    STARTUP_FAILURE,
     Config,
     OptionError,
     defaults,

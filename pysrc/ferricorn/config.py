@@ -16,12 +16,12 @@ import re
 import ssl
 import sys
 from functools import cache
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
+from ferricorn.application import STARTUP_FAILURE, adapt, find_application
 from ferricorn.endpoint import Address, Endpoint
 from ferricorn.importer import ImportFromStringError, import_from_string
-from ferricorn.interface import as_asgi3, detect_interface, looks_like_factory
+from ferricorn.interface import detect_interface
 from ferricorn.logging import (  # noqa: F401 (uvicorn's users import the levels from here)
     LOG_LEVELS,
     LOGGING_CONFIG,
@@ -35,7 +35,12 @@ from ferricorn.middleware.proxy_headers import (
     TrustedHosts,
     header_names,
 )
-from ferricorn.patterns import as_list, resolve_reload_patterns
+from ferricorn.patterns import (  # noqa: F401 (so they do the patterns)
+    Watched,
+    as_list,
+    choose_watched,
+    resolve_reload_patterns,
+)
 from ferricorn.tls import create_ssl_context  # noqa: F401 (so they do this)
 from ferricorn.unsupported import find_unsupported
 
@@ -46,7 +51,6 @@ if TYPE_CHECKING:
     from configparser import RawConfigParser
 
     from ferricorn.drivers import DriverType
-    from ferricorn.interface import Interface
     from ferricorn.typing import ASGI3Application, ASGIApplication
 
 HTTPProtocolType = Literal["auto", "h11", "httptools", "zttp"]
@@ -76,9 +80,6 @@ LOOP_FACTORIES: dict[str, str | None] = {
     "zuvloop": "ferricorn.loops.zuvloop:zuvloop_loop_factory",
 }
 SSL_PROTOCOL_VERSION: int = ssl.PROTOCOL_TLS_SERVER
-
-STARTUP_FAILURE = 3
-"""The exit status of a server that could not start."""
 
 # RFC 9110 section 5.6.2 (token) and 5.5 (a value has no control character but the tab).
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -328,34 +329,16 @@ class Config:
     def _choose_watched(
         self, directories: list[str], includes: list[str], excludes: list[str]
     ) -> None:
-        """Find out which folders are watched and which files in them count."""
-        self.reload_dirs: list[Path] = []
-        self.reload_dirs_excludes: list[Path] = []
-        self.reload_includes: list[str] = []
-        self.reload_excludes: list[str] = []
-        if not self.should_reload:
-            if directories or includes or excludes:
-                logger.warning(
-                    "Current configuration will not reload as not all conditions are met, please "
-                    "refer to documentation."
-                )
-            return
-        self.reload_includes, found = resolve_reload_patterns(includes, directories)
-        self.reload_excludes, self.reload_dirs_excludes = resolve_reload_patterns(excludes, [])
-        self.reload_includes = [each for each in self.reload_includes if each not in excludes]
-        unwanted = set(self.reload_dirs_excludes)
-        self.reload_dirs = [each for each in found if not unwanted & {each, *each.parents}]
-        if not self.reload_dirs:
-            if directories:
-                logger.warning(
-                    "Provided reload directories %s did not contain valid directories, watching "
-                    "current working directory.",
-                    directories,
-                )
-            self.reload_dirs = [Path.cwd()]
-        logger.info(
-            "Will watch for changes in these directories: %s", sorted(map(str, self.reload_dirs))
-        )
+        watched = Watched([], [], [], [])
+        if self.should_reload:
+            watched = choose_watched(directories, includes, excludes)
+        elif directories or includes or excludes:
+            logger.warning(
+                "Current configuration will not reload as not all conditions are met, please "
+                "refer to documentation."
+            )
+        self.reload_dirs, self.reload_dirs_excludes = watched.dirs, watched.dirs_excludes
+        self.reload_includes, self.reload_excludes = watched.includes, watched.excludes
 
     @property
     def should_reload(self) -> bool:
@@ -380,7 +363,7 @@ class Config:
         app = self.load_app()
         interface = detect_interface(app) if self.interface == "auto" else self.interface
         self.interface = interface
-        self.loaded_app: ASGI3Application = _adapt(app, interface)
+        self.loaded_app: ASGI3Application = adapt(app, interface)
         if logging.getLogger("uvicorn.asgi").getEffectiveLevel() <= TRACE_LOG_LEVEL:
             self.loaded_app = MessageLoggerMiddleware(self.loaded_app)
         if self.proxy_headers:
@@ -394,31 +377,7 @@ class Config:
 
     def load_app(self) -> Any:
         """Import the application, or call the factory that makes it."""
-        try:
-            app = import_from_string(self.app)
-        except ImportFromStringError as error:
-            logger.error("Error loading ASGI app. %s", error)
-            sys.exit(STARTUP_FAILURE)
-        if self.factory:
-            return self._call_factory(app)
-        if looks_like_factory(app):
-            app = app()
-            logger.warning(
-                "ASGI app factory detected. Using it, "
-                "but please consider setting the --factory flag explicitly."
-            )
-        return app
-
-    @staticmethod
-    def _call_factory(factory: Callable[[], Any]) -> Any:
-        try:
-            return factory()
-        except TypeError as error:
-            # Raised by the call itself, not by code inside: the factory wants arguments.
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-                raise
-            logger.error("Error loading ASGI app factory: %s", error)
-            sys.exit(STARTUP_FAILURE)
+        return find_application(self.app, factory=self.factory)
 
     def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop] | None:
         """Return what makes the event loop, None for the loop of asyncio's policy."""
@@ -474,14 +433,6 @@ def _count(workers: int | str) -> int:
         return int(workers)
     except ValueError:
         raise OptionError("workers", f"{workers!r} is neither a number nor 'auto'.") from None
-
-
-def _adapt(app: Any, interface: Interface) -> ASGI3Application:
-    if interface == "wsgi":
-        from ferricorn.middleware.wsgi import WSGIMiddleware
-
-        return WSGIMiddleware(app)
-    return as_asgi3(app, interface)
 
 
 # What these say depends on the response, so the server says it.

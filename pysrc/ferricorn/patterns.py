@@ -6,7 +6,38 @@ another one needs no watch of its own.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import NamedTuple
+
+logger = logging.getLogger("uvicorn.error")
+
+
+class Watched(NamedTuple):
+    """The folders that are watched, and which files in them count."""
+
+    dirs: list[Path]
+    dirs_excludes: list[Path]
+    includes: list[str]
+    excludes: list[str]
+
+
+def choose_watched(directories: list[str], includes: list[str], excludes: list[str]) -> Watched:
+    """Return what to watch: the folders that exist of those named, else the current one."""
+    patterns, found = resolve_reload_patterns(includes, directories)
+    unwanted_patterns, unwanted = resolve_reload_patterns(excludes, [])
+    dirs = [each for each in found if not {*unwanted} & {each, *each.parents}]
+    if not dirs:
+        if directories:
+            logger.warning(
+                "Provided reload directories %s did not contain valid directories, watching "
+                "current working directory.",
+                directories,
+            )
+        dirs = [Path.cwd()]
+    logger.info("Will watch for changes in these directories: %s", sorted(map(str, dirs)))
+    patterns = [each for each in patterns if each not in excludes]
+    return Watched(dirs, unwanted, patterns, unwanted_patterns)
 
 
 def resolve_reload_patterns(

@@ -16,7 +16,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ferricorn import systemd
-from ferricorn.config import STARTUP_FAILURE, Config
+from ferricorn.application import STARTUP_FAILURE
+from ferricorn.config import Config
 from ferricorn.endpoint import Endpoint
 
 if TYPE_CHECKING:

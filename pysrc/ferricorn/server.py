@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ferricorn import _native, drivers
-from ferricorn.config import STARTUP_FAILURE
+from ferricorn.application import STARTUP_FAILURE
 from ferricorn.endpoint import Endpoint
 from ferricorn.logging import access_log, access_stream, log_error, paint
 from ferricorn.loops.runner import run_coroutine

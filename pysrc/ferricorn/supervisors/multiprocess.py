@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ferricorn import systemd
+from ferricorn.application import STARTUP_FAILURE
 from ferricorn.logging import paint
 from ferricorn.supervisors.process import Process
 from ferricorn.supervisors.upgrade import Upgrade, take_ready_fd, tell_ready
@@ -41,8 +42,6 @@ SIGNALS = {
     if (number := getattr(signal, f"SIG{name}", None)) is not None
 }
 """What the parent takes, whether it does something or not."""
-
-STARTUP_FAILURE = 3
 
 # How a worker ends that was told to.
 _GOOD_ENDS = {0, -signal.SIGTERM, -signal.SIGINT}

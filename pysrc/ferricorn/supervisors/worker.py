@@ -61,7 +61,7 @@ def work(
     if target is None:
         server.run(sockets=sockets)
         if not server.started:
-            from ferricorn.config import STARTUP_FAILURE
+            from ferricorn.application import STARTUP_FAILURE
 
             sys.exit(STARTUP_FAILURE)
     else:

@@ -1,0 +1,62 @@
+"""The application that a configuration names: found, made, and adapted to the kind that is served.
+
+What cannot be found or made ends the process with a line in the log: there is nothing to serve.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ferricorn.importer import ImportFromStringError, import_from_string
+from ferricorn.interface import as_asgi3, looks_like_factory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ferricorn.interface import Interface
+    from ferricorn.typing import ASGI3Application
+
+STARTUP_FAILURE = 3
+"""The exit status of a server that could not start."""
+
+logger = logging.getLogger("uvicorn.error")
+
+
+def find_application(named: Any, *, factory: bool) -> Any:
+    """Return the application that is named, or that the factory of that name makes."""
+    try:
+        app = import_from_string(named)
+    except ImportFromStringError as error:
+        logger.error("Error loading ASGI app. %s", error)
+        sys.exit(STARTUP_FAILURE)
+    if factory:
+        return _call_factory(app)
+    if looks_like_factory(app):
+        app = app()
+        logger.warning(
+            "ASGI app factory detected. Using it, "
+            "but please consider setting the --factory flag explicitly."
+        )
+    return app
+
+
+def _call_factory(factory: Callable[[], Any]) -> Any:
+    try:
+        return factory()
+    except TypeError as error:
+        # Raised by the call itself, not by code inside: the factory wants arguments.
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise
+        logger.error("Error loading ASGI app factory: %s", error)
+        sys.exit(STARTUP_FAILURE)
+
+
+def adapt(app: Any, interface: Interface) -> ASGI3Application:
+    """Return the application as a callable of ASGI 3."""
+    if interface == "wsgi":
+        from ferricorn.middleware.wsgi import WSGIMiddleware
+
+        return WSGIMiddleware(app)
+    return as_asgi3(app, interface)
