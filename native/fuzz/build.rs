@@ -6,6 +6,18 @@
 use std::fs;
 use std::path::Path;
 
+/// PROXY headers, which the cases have none of.
+const HEADERS: &[&[u8]] = &[
+    b"PROXY TCP4 192.0.2.1 198.51.100.2 4000 443\r\nGET",
+    b"PROXY TCP6 2001:db8::1 ::ffff:1.2.3.4 4000 0\r\n",
+    b"PROXY UNKNOWN ::1 ::1 65535 65535\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\x03abcGET",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x1b\x01\x02\x03\x04\x05\x06\x07\x08\x12\x34\0\x50\
+      \x03\0\x04\0\0\0\0\x02\0\x05hosts",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\
+      \x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02\x12\x34\0\x50",
+];
+
 /// Longer cases teach the fuzzer nothing that they do not test themselves.
 const LONGEST: usize = 400;
 
@@ -17,8 +29,12 @@ fn main() {
     let seeds = here.join("seeds");
     // Seeds of cases that are gone would stay otherwise.
     let _ = fs::remove_dir_all(&seeds);
-    for target in ["request_head", "chunked_body", "connection"] {
+    for target in ["request_head", "chunked_body", "connection", "proxy_header"] {
         fs::create_dir_all(seeds.join(target)).expect("the folder can be written");
+    }
+    for (number, header) in HEADERS.iter().enumerate() {
+        let path = seeds.join("proxy_header").join(number.to_string());
+        fs::write(path, [b"\x01", *header].concat()).expect("the folder can be written");
     }
     let mut files: Vec<_> = fs::read_dir(wire)
         .expect("the cases are there")

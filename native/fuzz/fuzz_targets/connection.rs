@@ -58,7 +58,15 @@ fn action(code: u8, rest: &mut &[u8]) -> Action {
         38 => Action::Continue,
         39 => Action::CloseAfter,
         40 => Action::Fail,
-        41 => Action::Refuse(Fault::ALL[usize::from(next()) % Fault::ALL.len()]),
+        41 => {
+            let answered = |fault: &&Fault| !fault.is_silent();
+            let count = Fault::ALL.iter().filter(answered).count();
+            let fault = Fault::ALL
+                .iter()
+                .filter(answered)
+                .nth(usize::from(next()) % count);
+            Action::Refuse(*fault.expect("one of them"))
+        }
         _ => {
             let (bytes, tail) = rest.split_at(usize::from(code - 41).min(rest.len()));
             *rest = tail;

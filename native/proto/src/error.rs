@@ -1,7 +1,7 @@
 //! Who erred, and what answers it.
 //!
-//! A [`Fault`] is the peer's: it carries the status that answers it, a clause for the log and the
-//! response body that never repeats what was sent, and a key to count it by. A [`Misuse`] is the
+//! A [`Fault`] is the peer's: it carries the status that answers it, if anything does, a clause for
+//! the log and the response body that never repeats what was sent, and a key to count it by. A [`Misuse`] is the
 //! application's: it becomes an error of the call that made it. Neither says what happens to the
 //! connection; that is the state machine's.
 
@@ -55,6 +55,17 @@ pub enum Fault {
     HeadTimeout,
     BodyTimeout,
     Overloaded,
+    ProxyPeer,
+    ProxyMissing,
+    ProxyLine,
+    ProxyAddress,
+    ProxyCommand,
+    ProxyFamily,
+    ProxyTooLong,
+    ProxyTooShort,
+    ProxyExtension,
+    ProxyChecksum,
+    ProxyTimeout,
 }
 
 impl Fault {
@@ -105,12 +116,29 @@ impl Fault {
         Self::HeadTimeout,
         Self::BodyTimeout,
         Self::Overloaded,
+        Self::ProxyPeer,
+        Self::ProxyMissing,
+        Self::ProxyLine,
+        Self::ProxyAddress,
+        Self::ProxyCommand,
+        Self::ProxyFamily,
+        Self::ProxyTooLong,
+        Self::ProxyTooShort,
+        Self::ProxyExtension,
+        Self::ProxyChecksum,
+        Self::ProxyTimeout,
     ];
 
-    /// The status of the response that refuses the peer.
+    /// The status of the response that refuses the peer; 0 where it gets none.
     #[must_use]
     pub fn status(self) -> u16 {
         self.row().0
+    }
+
+    /// Whether the connection is closed without a word: who speaks no HTTP yet is not answered in it.
+    #[must_use]
+    pub fn is_silent(self) -> bool {
+        self.status() == 0
     }
 
     /// The key under which the fault is counted, in snake case.
@@ -309,6 +337,49 @@ impl Fault {
             Self::HeadTimeout => (408, "head_timeout", "the request head took too long"),
             Self::BodyTimeout => (408, "body_timeout", "the request body took too long"),
             Self::Overloaded => (503, "overloaded", "the server is at its limit"),
+            Self::ProxyPeer => (
+                0,
+                "proxy_peer",
+                "the peer may not speak for others by the PROXY protocol",
+            ),
+            Self::ProxyMissing => (
+                0,
+                "proxy_missing",
+                "the connection does not begin with a PROXY header",
+            ),
+            Self::ProxyLine => (0, "proxy_line", "the PROXY line is malformed"),
+            Self::ProxyAddress => (
+                0,
+                "proxy_address",
+                "an address or a port in the PROXY line is invalid",
+            ),
+            Self::ProxyCommand => (
+                0,
+                "proxy_command",
+                "the version or the command of the PROXY header is unknown",
+            ),
+            Self::ProxyFamily => (
+                0,
+                "proxy_family",
+                "the PROXY header is for no TCP connection and no Unix stream",
+            ),
+            Self::ProxyTooLong => (0, "proxy_too_long", "the PROXY header is too long"),
+            Self::ProxyTooShort => (
+                0,
+                "proxy_too_short",
+                "the PROXY header is too short for its addresses",
+            ),
+            Self::ProxyExtension => (
+                0,
+                "proxy_extension",
+                "the extensions of the PROXY header do not fill its length",
+            ),
+            Self::ProxyChecksum => (
+                0,
+                "proxy_checksum",
+                "the checksum of the PROXY header is wrong",
+            ),
+            Self::ProxyTimeout => (0, "proxy_timeout", "the PROXY header took too long"),
         }
     }
 }
@@ -411,7 +482,7 @@ mod tests {
     fn every_fault_is_listed_at_its_index_under_a_key_of_its_own() {
         for (index, fault) in Fault::ALL.iter().enumerate() {
             assert_eq!(fault.index(), index);
-            assert!((400..600).contains(&fault.status()));
+            assert!(fault.is_silent() || (400..600).contains(&fault.status()));
             assert!(
                 fault
                     .code()
@@ -419,7 +490,7 @@ mod tests {
                     .all(|b| b.is_ascii_lowercase() || b == b'_')
             );
         }
-        let last = Fault::Overloaded;
+        let last = Fault::ProxyTimeout;
         assert_eq!(last.index() + 1, Fault::ALL.len());
         let codes: HashSet<_> = Fault::ALL.iter().map(|fault| fault.code()).collect();
         assert_eq!(codes.len(), Fault::ALL.len());

@@ -6,7 +6,7 @@
 //! output buffer it passes. Everything returns; nothing calls up.
 //!
 //! Rooms, each using only those before it: [`time`], [`limits`], [`error`], [`recv_buf`],
-//! [`send_queue`], [`event`], then [`h1`].
+//! [`send_queue`], [`event`], [`proxy`], then [`h1`].
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ pub mod error;
 pub mod event;
 pub mod h1;
 pub mod limits;
+pub mod proxy;
 pub mod recv_buf;
 pub mod send_queue;
 pub mod time;

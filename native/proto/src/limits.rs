@@ -50,6 +50,13 @@ impl Default for Limits {
     }
 }
 
+/// Bytes of a PROXY line with its CRLF: the longest one that the protocol allows (section 2.1).
+pub const PROXY_LINE: usize = 107;
+
+/// Bytes after the fixed part of a binary PROXY header. The addresses take at most 216; the rest is
+/// room for extensions, of which a client's certificate is the largest in use.
+pub const PROXY_BLOCK: usize = 4096;
+
 /// Request body bytes handed up but not asked for at which reading stops: one full read more than
 /// the application works on, so that the socket stays busy and memory stays flat.
 pub const BODY_HIGH_WATER: usize = 65_536;

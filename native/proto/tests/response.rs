@@ -588,7 +588,7 @@ fn every_refusal_is_a_complete_response_that_names_the_fault() {
         server: b"server: S\r\n".into(),
         ..Preset::default()
     };
-    for &fault in Fault::ALL {
+    for &fault in Fault::ALL.iter().filter(|fault| !fault.is_silent()) {
         let mut http = Http1::new();
         let mut out = Vec::new();
         http.refuse(fault, &mut out, &preset);

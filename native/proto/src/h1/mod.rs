@@ -413,6 +413,7 @@ impl Http1 {
     /// Answers in place of the application and ends the connection. After a response head it writes
     /// nothing: the response stays as far as it is.
     pub fn refuse(&mut self, fault: Fault, out: &mut Vec<u8>, preset: &Preset) {
+        debug_assert!(!fault.is_silent());
         let due = matches!(self.state.send, Send::Idle | Send::Head);
         // Without a body, an expectation that is not met leaves the connection as sound as before.
         // With one, nobody knows whether the client will send it.
