@@ -7,7 +7,7 @@
 use std::io::ErrorKind;
 use std::mem;
 
-use ferricorn_proto::{Eof, RecvBuf, Timer};
+use ferricorn_proto::{Eof, Fault, RecvBuf, Timer};
 
 use crate::poller::Readiness;
 use crate::reactor::{FIRST_LISTENER, Reactor};
@@ -128,7 +128,11 @@ impl<P: AsRef<[u8]>> Reactor<P> {
     }
 
     fn welcome(&mut self, transport: Transport, peer: Address, local: Address, batch: &mut Batch) {
+        let stranger = (!self.admits(&peer)).then(|| peer.clone());
         let id = self.open(transport, peer, local);
+        if let Some(peer) = stranger {
+            return self.turn_off(id, Fault::ProxyPeer, peer, &mut batch.work);
+        }
         if let (Some(poller), Some(session)) = (&self.poller, self.table.get(id))
             && session.transport.register(poller, token(id)).is_err()
         {
@@ -146,6 +150,18 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         self.clock.tick();
         self.settle(id);
         id
+    }
+
+    /// Whether [`Reactor::admit_host`] is to be told of each host connection's peer.
+    pub fn judges_peers(&self) -> bool {
+        self.options.proxy.is_some()
+    }
+
+    /// Tells who has opened a host connection, before its first bytes. It ends here if they may not.
+    pub fn admit_host(&mut self, id: SessionId, peer: &Address, batch: &mut Batch) {
+        if !self.admits(peer) {
+            self.turn_off(id, Fault::ProxyPeer, peer.clone(), &mut batch.work);
+        }
     }
 
     /// Bytes of a host connection.

@@ -7,9 +7,9 @@
 //! (and inside `body`, when a response outruns its buffer), so both may run without the
 //! interpreter.
 //!
-//! Rooms, each using only those before it: [`options`], [`file`], `clock`, [`work`], `deadlines`, `poller`,
-//! `transport`, `listener`, [`stats`], `session`, `table`, [`reactor`], and its verbs [`command`],
-//! `gather`, `flush`.
+//! Rooms, each using only those before it: [`work`], [`peers`], [`options`], [`file`], `clock`, `deadlines`,
+//! `poller`, `transport`, `listener`, [`stats`], `session`, `table`, [`reactor`], and its verbs
+//! [`command`], `gather`, `flush`.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ mod flush;
 mod gather;
 mod listener;
 pub mod options;
+pub mod peers;
 mod poller;
 pub mod reactor;
 mod session;
@@ -31,6 +32,7 @@ pub mod work;
 
 pub use command::Data;
 pub use options::Options;
+pub use peers::Peers;
 pub use reactor::{Flow, Reactor};
 pub use stats::Stats;
 pub use transport::Piece;

@@ -6,6 +6,8 @@
 use ferricorn_proto::Limits;
 use ferricorn_proto::Millis;
 
+use crate::peers::Peers;
+
 #[derive(Clone, Debug)]
 pub struct Options {
     /// An idle connection that has answered at least one request is closed after this time.
@@ -23,6 +25,8 @@ pub struct Options {
     pub date: bool,
     /// Further headers for every response, in order.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Each connection begins with a PROXY header, and these are who may send one; `None`: none does.
+    pub proxy: Option<Peers>,
     /// Bounds of the protocol.
     pub limits: Limits,
 }

@@ -212,8 +212,37 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         local: Address,
     ) -> SessionId {
         self.stats.accepted += 1;
-        self.table
-            .insert(|id| Session::new(id, transport, (peer, local)))
+        let id = self
+            .table
+            .insert(|id| Session::new(id, transport, (peer, local)));
+        if let (Some(_), Some(session)) = (&self.options.proxy, self.table.get(id)) {
+            session.proxy_due = true;
+        }
+        id
+    }
+
+    /// Whether a peer may open a connection: where each begins with a PROXY header, only those who
+    /// may send one.
+    pub(crate) fn admits(&self, peer: &Address) -> bool {
+        let peers = self.options.proxy.as_ref();
+        peers.is_none_or(|peers| peers.admit(peer))
+    }
+
+    /// Closes the connection of a peer that speaks no HTTP, without a word.
+    pub(crate) fn turn_off(
+        &mut self,
+        id: SessionId,
+        fault: Fault,
+        peer: Address,
+        work: &mut Vec<Work>,
+    ) {
+        self.stats.refused(fault);
+        work.push(Work::Refused {
+            session: id,
+            fault,
+            peer,
+        });
+        self.drop_session(id, work);
     }
 
     /// Notes that a session's socket may have input.
@@ -246,16 +275,19 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let Some(session) = self.table.get(id) else {
             return;
         };
+        let peer = session
+            .addresses
+            .as_ref()
+            .map_or(Address::Host, |both| both.0.clone());
+        if fault.is_silent() {
+            return self.turn_off(id, fault, peer, work);
+        }
         self.stats.refused(fault);
         session
             .http
             .refuse(fault, session.output.buffer(), self.clock.preset());
         session.tell_left(work);
         session.live = false;
-        let peer = session
-            .addresses
-            .as_ref()
-            .map_or(Address::Host, |both| both.0.clone());
         work.push(Work::Refused {
             session: id,
             fault,
@@ -358,10 +390,15 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             return;
         };
         let heard = !session.input.is_empty();
+        let late = if session.proxy_due {
+            Fault::ProxyTimeout
+        } else {
+            Fault::HeadTimeout
+        };
         let answered = session.http.response_started();
         match session.timers.expired(now) {
             None => {}
-            Some(Timer::Head) if heard => self.refuse(id, Fault::HeadTimeout, &mut batch.work),
+            Some(Timer::Head) if heard => self.refuse(id, late, &mut batch.work),
             Some(Timer::Body) if !answered => {
                 self.refuse(id, Fault::BodyTimeout, &mut batch.work);
             }

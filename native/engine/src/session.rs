@@ -4,6 +4,11 @@
 //! what it wants (bytes, room in the peer's window, to be closed) and the reactor acts on it. While
 //! it is idle it owns no buffer.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use ferricorn_proto::proxy::{self, Told};
 use ferricorn_proto::{
     Event, Fault, Field, Http1, Limits, Millis, RecvBuf, SendQueue, Span, Timer, Timers, limits,
 };
@@ -27,6 +32,8 @@ pub(crate) struct Session<P: AsRef<[u8]>> {
     pub(crate) number: u32,
     /// Body bytes handed up that the application has not asked for yet.
     pub(crate) unread: usize,
+    /// A PROXY header comes before the first request.
+    pub(crate) proxy_due: bool,
     /// The floor above knows this session.
     pub(crate) told: bool,
     /// The latest exchange goes on: its client is still to hear or its application to be told.
@@ -87,6 +94,7 @@ impl<P: AsRef<[u8]>> Session<P> {
             addresses: Some(Box::new(addresses)),
             number: 0,
             unread: 0,
+            proxy_due: false,
             told: false,
             live: false,
             left: false,
@@ -146,7 +154,17 @@ impl<P: AsRef<[u8]>> Session<P> {
         mut place: impl FnMut(usize, &[u8]) -> u32,
     ) -> (usize, Parsed) {
         let mut used = 0;
-        loop {
+        if self.proxy_due {
+            match proxy::parse(input) {
+                Ok(Some(header)) => {
+                    self.introduce(header.told, input);
+                    used = header.consumed;
+                }
+                Ok(None) => return (0, Parsed::Done),
+                Err(fault) => return (0, Parsed::Refused(fault)),
+            }
+        }
+        while used < input.len() {
             let step = match self
                 .http
                 .handle_bytes(&mut input[used..], sink.fields, sink.limits)
@@ -195,10 +213,25 @@ impl<P: AsRef<[u8]>> Session<P> {
                 None if step.consumed == 0 => return (used, Parsed::Done),
                 None => {}
             }
-            if used == input.len() {
-                return (used, Parsed::Done);
-            }
         }
+        (used, Parsed::Done)
+    }
+
+    /// Takes the ends that a PROXY header in `input` tells for those of the connection.
+    fn introduce(&mut self, told: Told, input: &[u8]) {
+        self.proxy_due = false;
+        let both = match told {
+            Told::Nothing => return,
+            Told::Inet {
+                source,
+                destination,
+            } => (Address::Inet(source), Address::Inet(destination)),
+            Told::Unix {
+                source,
+                destination,
+            } => (named(source.of(input)), named(destination.of(input))),
+        };
+        self.addresses = Some(Box::new(both));
     }
 
     /// Sets the deadlines that follow from where the session stands.
@@ -234,4 +267,10 @@ impl<P: AsRef<[u8]>> Session<P> {
             None => self.timers.stop(timer),
         }
     }
+}
+
+/// A Unix socket, by a name that it may lack.
+fn named(octets: &[u8]) -> Address {
+    let path = (!octets.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(octets)));
+    Address::Unix(path)
 }

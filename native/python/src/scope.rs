@@ -5,6 +5,7 @@
 //! proxy send the same ones with each request), addresses for each connection.
 
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 
 use ferricorn_engine::Address;
 use ferricorn_proto::{Field, RequestHead, Version};
@@ -186,6 +187,21 @@ impl Ends {
             client: client.unbind(),
             server: server.unbind(),
         })
+    }
+
+    /// Who has opened a connection that the event loop made, as far as its transport can say.
+    pub fn peer(&self, py: Python<'_>) -> Address {
+        if let Ok((host, port)) = self.client.extract::<(String, u16)>(py) {
+            // Without the interface that a link-local address is on.
+            let host = host.split('%').next().unwrap_or_default();
+            let address = host.parse::<IpAddr>();
+            return address.map_or(Address::Host, |ip| Address::Inet((ip, port).into()));
+        }
+        // A peer that is gone has no address either, but our end of its connection has a port.
+        match self.server.bind(py).get_item(1) {
+            Ok(port) if !port.is_none() => Address::Host,
+            _ => Address::Unix(None),
+        }
     }
 
     /// The ends of a connection that the event loop made.

@@ -410,6 +410,7 @@ impl RefusalLog {
             return;
         }
         let text = match fault.status() {
+            0 => format!("Connection refused. {}{from}", fault.reason()),
             408 => format!("Request timed out: {}{from}", fault.reason()),
             _ => format!("Invalid HTTP request received. {}{from}", fault.reason()),
         };

@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use ferricorn_engine::{Options, Reactor};
+use ferricorn_engine::{Options, Peers, Reactor};
 use ferricorn_proto::{Limits, Millis};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -26,7 +26,8 @@ impl Server {
         app, r#loop, *, forwarded_app = None, state, error_log, root_path = String::new(), asgi_version = "3.0".to_owned(),
         server_header = Some(b"ferricorn".to_vec()), date_header = true, headers = Vec::new(),
         access_log = None, access_stream = None, limit_concurrency = None, timeout_keep_alive = 5.0,
-        timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0, poll = true,
+        timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0,
+        proxy_peers = None, poll = true,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keywords of a constructor")]
     fn new(
@@ -48,6 +49,7 @@ impl Server {
         timeout_request_head: f64,
         timeout_request_body: f64,
         timeout_write: f64,
+        proxy_peers: Option<Vec<String>>,
         poll: bool,
     ) -> PyResult<Self> {
         let options = Options {
@@ -58,6 +60,7 @@ impl Server {
             server: server_header,
             date: date_header,
             headers,
+            proxy: proxy_peers.as_deref().map(peers).transpose()?,
             limits: Limits::default(),
         };
         let names = Names::new(py);
@@ -195,6 +198,11 @@ impl Server {
         }
         Ok(counters)
     }
+}
+
+fn peers(entries: &[String]) -> PyResult<Peers> {
+    let wrong = || PyValueError::new_err("proxy_peers must be networks, 'unix' or '*'");
+    Peers::parse(entries).ok_or_else(wrong)
 }
 
 /// Seconds as milliseconds.

@@ -250,12 +250,20 @@ impl Server {
         Self::with_engine(slf, |reactor, _| opened = Some(reactor.open_host()));
         let session =
             opened.ok_or_else(|| PyRuntimeError::new_err("a connection within a turn"))?;
+        let judged = link.lock().reactor.judges_peers();
+        let peer = judged.then(|| ends.peer(transport.py()));
         let mut state = link.lock();
         let (slot, left) = state.claim(session);
         slot.ends = Some(ends);
         slot.transport = Some(transport.clone().unbind());
         drop(state);
         drop(left);
+        // The slot knows the transport by now, so that it is closed if the peer may not stay.
+        if let Some(peer) = peer {
+            Self::with_engine(slf, |reactor, batch| {
+                reactor.admit_host(session, &peer, batch);
+            });
+        }
         Ok(session)
     }
 

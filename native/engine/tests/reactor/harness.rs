@@ -89,6 +89,7 @@ pub fn options() -> Options {
         server: None,
         date: false,
         headers: Vec::new(),
+        proxy: None,
         limits: Limits::default(),
     }
 }

@@ -9,6 +9,7 @@ mod leaving;
 mod panics;
 mod pipelining;
 mod pressure;
+mod proxying;
 mod refusing;
 mod requests;
 mod stale;
