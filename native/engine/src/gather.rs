@@ -157,9 +157,15 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         self.options.proxy.is_some()
     }
 
-    /// Tells who has opened a host connection, before its first bytes. It ends here if they may not.
+    /// Tells who has opened a host connection, before its first bytes. It ends here if they may not,
+    /// or are gone so soon that nobody knows who they were.
     pub fn admit_host(&mut self, id: SessionId, peer: &Address, batch: &mut Batch) {
-        if !self.admits(peer) {
+        if self.admits(peer) {
+            return;
+        }
+        if *peer == Address::Host {
+            self.drop_session(id, &mut batch.work);
+        } else {
             self.turn_off(id, Fault::ProxyPeer, peer.clone(), &mut batch.work);
         }
     }

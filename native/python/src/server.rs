@@ -60,7 +60,7 @@ impl Server {
             server: server_header,
             date: date_header,
             headers,
-            proxy: proxy_peers.as_deref().map(peers).transpose()?,
+            proxy: proxy_peers.map(|entries| peers(&entries)).transpose()?,
             limits: Limits::default(),
         };
         let names = Names::new(py);

@@ -204,7 +204,7 @@ fn host_connections_too() {
 
 #[test]
 fn host_connections_of_strangers_end_at_once() {
-    for peer in [inet("127.0.0.2:9"), Address::Unix(None), Address::Host] {
+    for peer in [inet("127.0.0.2:9"), Address::Unix(None)] {
         let mut server = Server::host(admitting(&["127.0.0.1/32"]));
         let session = server.reactor.open_host();
         server.with(|reactor, batch| reactor.admit_host(session, &peer, batch));
@@ -215,6 +215,14 @@ fn host_connections_of_strangers_end_at_once() {
         feed(&mut server, session, LINE);
         assert_eq!(server.seen.len(), 2);
     }
+}
+
+#[test]
+fn a_host_connection_of_nobody_knows_whom_ends_without_a_line_in_the_log() {
+    let mut server = Server::host(admitting(&["unix", "0.0.0.0/0", "::/0"]));
+    let session = server.reactor.open_host();
+    server.with(|reactor, batch| reactor.admit_host(session, &Address::Host, batch));
+    assert_eq!(server.seen, [Seen::Closed(session)]);
 }
 
 #[test]
