@@ -35,6 +35,7 @@ class Server:
         timeout_request_head: float = 30.0,
         timeout_request_body: float = 30.0,
         timeout_write: float = 30.0,
+        proxy_peers: list[str] | None = None,
         poll: bool = True,
     ) -> Server:
         """Make an engine. Timeouts are seconds, 0 switches one off.
@@ -42,6 +43,8 @@ class Server:
         `forwarded_app` is called instead of `app` where a request has a header `Forwarded` or
         `X-Forwarded-...`. `access_log` is called for each response, unless `access_stream` says
         how to write its line without. `state` is the lifespan's state, copied for each request.
+        Where there are `proxy_peers` (networks, `unix`, `*`), connections begin with a PROXY
+        header, and those of others are closed.
         `poll=False` makes no poller: then only `protocol()` feeds this server, and `listen`,
         `fileno` and `turn` are of no use.
         """

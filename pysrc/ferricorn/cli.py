@@ -218,6 +218,17 @@ PARAMETERS: list[click.Parameter] = [
         "Comma separated list of the proxy headers to use: those that your proxy sets, of "
         f"{', '.join(FORWARDED_HEADERS)}.",
     ),
+    _switch(
+        "--proxy-protocol",
+        "Expect each connection to begin with a header of the PROXY protocol, version 1 or 2, and "
+        "take the client's address from it. Proxy headers count if that client is trusted with "
+        "them.",
+    ),
+    _option(
+        "--proxy-allow-ips",
+        "Comma separated list of addresses and networks to take connections from with "
+        "--proxy-protocol; 'unix' is a peer on a Unix socket, '*' is everything.",
+    ),
     _option(
         "--root-path",
         "Set the ASGI 'root_path' for applications submounted below a given URL path.",
@@ -323,7 +334,7 @@ _THEMES = {
     "Reload": "reload.*",
     "Limits": "limit_.*|timeout_.*|h11_.*|drain_.*",
     "Responses": "headers|server_header|date_header",
-    "Proxies": "proxy_headers|forwarded_.*",
+    "Proxies": "proxy_.*|forwarded_.*",
     "TLS": "ssl_.*",
     "WebSocket": "ws.*",
     "Logging": "log_.*|access_log|use_colors",

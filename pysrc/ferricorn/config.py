@@ -178,6 +178,8 @@ class Config:
         worker_max_rss: int | None = None,
         worker_lifetime: float | None = None,
         worker_lifetime_jitter: float = 0.0,
+        proxy_protocol: bool = False,
+        proxy_allow_ips: list[str] | str = "127.0.0.1,::1",
     ) -> None:
         self.app = app
         self.host = host
@@ -243,6 +245,8 @@ class Config:
         self.worker_max_rss = worker_max_rss
         self.worker_lifetime = worker_lifetime
         self.worker_lifetime_jitter = worker_lifetime_jitter
+        self.proxy_protocol = proxy_protocol
+        self.proxy_allow_ips = proxy_allow_ips
 
         self.loaded = False
         self.configure_logging()
@@ -300,6 +304,10 @@ class Config:
             header_names(self.forwarded_headers)
         except ValueError as error:
             raise OptionError("forwarded_headers", str(error)) from None
+        try:
+            self.proxy_peers = TrustedHosts(self.proxy_allow_ips).peers()
+        except ValueError as error:
+            raise OptionError("proxy_allow_ips", str(error)) from None
         if not 0 <= self.port <= 65535:
             raise OptionError("port", f"{self.port} is not between 0 and 65535.")
         self._check_bind()

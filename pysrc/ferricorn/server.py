@@ -189,6 +189,7 @@ class Server:
             timeout_request_head=config.timeout_request_head,
             timeout_request_body=config.timeout_request_body,
             timeout_write=config.timeout_write,
+            proxy_peers=config.proxy_peers if config.proxy_protocol else None,
             poll=poll,
         )
 

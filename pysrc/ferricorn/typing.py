@@ -134,3 +134,5 @@ class Options(TypedDict, total=False):
     worker_max_rss: int | None
     worker_lifetime: float | None
     worker_lifetime_jitter: float
+    proxy_protocol: bool
+    proxy_allow_ips: list[str] | str

@@ -65,6 +65,11 @@ class FerricornWorker(Worker):  # type: ignore[misc]
             "forwarded_allow_ips": cfg.forwarded_allow_ips,
             "backlog": cfg.backlog,
         }
+        # Both versions are served, whichever gunicorn is told to expect. Its list is one of
+        # addresses: whoever may use a Unix socket counts as allowed.
+        if cfg.proxy_protocol not in (False, "off"):
+            options["proxy_protocol"] = True
+            options["proxy_allow_ips"] = [*cfg.proxy_allow_ips, "unix"]
         if self.max_requests < sys.maxsize:
             options["limit_max_requests"] = self.max_requests
         connections = cfg.settings["worker_connections"]

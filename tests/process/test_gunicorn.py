@@ -11,12 +11,14 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from tests.support.client import CutError
+from tests.support.client import CutError, request
+from tests.support.proxying import BLOCK, LINE, binary
 from tests.support.server import PATIENCE, PRODUCT, Server
 
 pytest.importorskip("gunicorn")
@@ -156,6 +158,37 @@ def test_proxies_are_those_that_gunicorn_trusts(
 ) -> None:
     server = gunicorn(forwarded_allow_ips=trusted)
     assert server.get("/client", ("x-forwarded-for", "192.0.2.1")).text == seen
+
+
+@pytest.mark.parametrize("mode", ["auto", "v1", "v2"])
+def test_the_proxy_protocol_is_gunicorn_s(gunicorn: Callable[..., Gunicorn], mode: str) -> None:
+    server = gunicorn(proxy_protocol=mode)
+    for header in (LINE, binary(BLOCK)):
+        with server.connect() as client:
+            client.send(header)
+            assert client.get("/client").text == "192.0.2.1"
+    with server.connect() as client:
+        client.request("GET", "/client")
+        assert client.closed()
+
+
+def test_gunicorn_says_whose_proxy_protocol_counts(gunicorn: Callable[..., Gunicorn]) -> None:
+    server = gunicorn(proxy_protocol="auto", proxy_allow_from="10.0.0.0/8")
+    with server.connect() as client:
+        with suppress(ConnectionError):
+            client.send(LINE + request("GET", "/client"))
+        assert client.closed()
+
+
+def test_everybody_on_a_unix_socket_is_a_proxy_to_gunicorn(
+    gunicorn: Callable[..., Gunicorn], tmp_path: Path
+) -> None:
+    server = gunicorn(bind=f"unix:{tmp_path}/s", proxy_protocol="auto")
+    server.workers()
+    server.uds = f"{tmp_path}/s"
+    with server.connect() as client:
+        client.send(LINE)
+        assert client.get("/client").text == "192.0.2.1"
 
 
 def test_connections_are_limited_as_gunicorn_s_user_says(

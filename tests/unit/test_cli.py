@@ -118,6 +118,7 @@ def test_a_flag_beats_a_variable(called: Any) -> None:
         (["main:app", "--uds-permissions", "9"], "'--uds-permissions': '9' is not an octal number"),
         (["main:app", "--bind", "x"], "'--bind': 'x' is not an address"),
         (["main:app", "--bind", ":80", "--port", "80"], "'--bind': says where to listen, and so"),
+        (["main:app", "--proxy-allow-ips", "front"], "'--proxy-allow-ips': 'front' is no address"),
         (["main:app", "--http", "my:Protocol"], "'--http': the protocols are native code"),
     ],
 )

@@ -86,6 +86,25 @@ def test_trust(trusted: Any, host: str | None, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("trusted", "expected"),
+    [
+        ("127.0.0.1, ::1", {"127.0.0.1/32", "::1/128"}),
+        ("10.1.2.3/8, unix", {"10.0.0.0/8", "unix"}),
+        (["::ffff:10.0.0.0/104", "*"], {"10.0.0.0/8", "*"}),
+        ("", set()),
+    ],
+)
+def test_a_list_for_the_native_floor(trusted: Any, expected: set[str]) -> None:
+    assert set(TrustedHosts(trusted).peers()) == expected
+
+
+@pytest.mark.parametrize("name", ["testclient", "10.0.0.0/33", "300.0.0.1", "fe80::1%eth0"])
+def test_a_name_is_none_of_its_entries(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^'{name}' is no address, no network, "):
+        TrustedHosts(f"127.0.0.1,{name}").peers()
+
+
+@pytest.mark.parametrize(
     ("value", "trusted", "expected"),
     [
         ("1.2.3.4", "127.0.0.1", ("1.2.3.4", 0)),

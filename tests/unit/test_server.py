@@ -94,9 +94,16 @@ def test_what_the_native_floor_is_told(native: Any, log: Any) -> None:
         "access_log": None,
         "access_stream": None,
         "forwarded_app": app,
+        "proxy_peers": None,
         "poll": True,
     }
     assert native[0].app is app
+
+
+def test_the_native_floor_is_told_whose_proxy_headers_count(native: Any) -> None:
+    options: dict[str, Any] = {"proxy_protocol": True, "proxy_allow_ips": "10.0.0.1, unix"}
+    asyncio.run(serving(server_of(**options), nothing))
+    assert native[0].settings["proxy_peers"] == ["10.0.0.1/32", "unix"]
 
 
 def test_the_default_headers_can_be_looked_at(native: Any) -> None:

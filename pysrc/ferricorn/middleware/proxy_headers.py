@@ -71,6 +71,18 @@ class TrustedHosts:
     def __contains__(self, host: str | None) -> bool:
         return self.trusts(host)
 
+    def peers(self) -> list[str]:
+        """Return the list as the native floor compares addresses with it.
+
+        Raises ValueError for an entry that no peer's address is compared with: a mere name, or an
+        address of one interface.
+        """
+        others = sorted(name for name in self._names if _network(name) is None or "%" in name)
+        for name in others:
+            if name not in ("unix", "*"):
+                raise ValueError(f"{name!r} is no address, no network, not 'unix' and not '*'.")
+        return [str(network) for network in self._networks] + others
+
     def _trusts(self, host: str | None) -> bool:
         if self.everyone:
             return True
