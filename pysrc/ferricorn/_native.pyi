@@ -7,7 +7,7 @@ what it needs from it (the application, the loggers, the settings) comes in as a
 import asyncio
 from typing import Any, final
 
-from ferricorn.typing import AccessLog, AccessStream, ASGI3Application, ErrorLog
+from ferricorn.typing import AccessFormat, AccessLog, AccessStream, ASGI3Application, ErrorLog
 
 __all__ = ["Server"]
 
@@ -29,6 +29,7 @@ class Server:
         headers: list[tuple[bytes, bytes]] = ...,
         access_log: AccessLog | None = None,
         access_stream: AccessStream | None = None,
+        access_format: AccessFormat | None = None,
         error_log: ErrorLog,
         limit_concurrency: int | None = None,
         timeout_keep_alive: float = 5.0,
@@ -42,7 +43,9 @@ class Server:
 
         `forwarded_app` is called instead of `app` where a request has a header `Forwarded` or
         `X-Forwarded-...`. `access_log` is called for each response, unless `access_stream` says
-        how to write its line without. `state` is the lifespan's state, copied for each request.
+        how to write its line without. With an `access_format` that is done when the exchange is
+        over, and requests get an id in a header `x-request-id` if lines show one. `state` is the
+        lifespan's state, copied for each request.
         Where there are `proxy_peers` (networks, `unix`, `*`), connections begin with a PROXY
         header, and those of others are closed.
         `poll=False` makes no poller: then only `protocol()` feeds this server, and `listen`,
@@ -75,6 +78,9 @@ class Server:
 
         The descriptor must have been taken off the loop before.
         """
+
+    def close_log(self) -> None:
+        """Write the last lines of the access log, and no more. Waits a second at most."""
 
     @property
     def connections(self) -> int:

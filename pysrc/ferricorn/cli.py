@@ -21,6 +21,7 @@ from ferricorn.config import (
     HTTP_PROTOCOLS,
     INTERFACES,
     LIFESPAN,
+    LOG_FORMATS,
     LOOP_FACTORIES,
     Config,
     OptionError,
@@ -199,6 +200,13 @@ PARAMETERS: list[click.Parameter] = [
     ),
     _option("--log-level", "Log level.  [default: info]", click.Choice(list(LOG_LEVELS))),
     _switch("--access-log/--no-access-log", "Enable/Disable access log."),
+    _option(
+        "--access-log-format",
+        "Access lines in this format, at the end of each request: 'common', 'combined', or text "
+        "with gunicorn's atoms, such as %(h)s, %(s)s, %(L)s and %({user-agent}i)s, and "
+        "%(request_id)s and %(peer)s.",
+    ),
+    _option("--log-format", "Log lines as text or as JSON.", click.Choice(LOG_FORMATS)),
     _switch("--use-colors/--no-use-colors", "Enable/Disable colorized logging."),
     _switch(
         "--proxy-headers/--no-proxy-headers",
@@ -337,7 +345,7 @@ _THEMES = {
     "Proxies": "proxy_.*|forwarded_.*",
     "TLS": "ssl_.*",
     "WebSocket": "ws.*",
-    "Logging": "log_.*|access_log|use_colors",
+    "Logging": "log_.*|access_log.*|use_colors",
     "Machinery": "loop|http|http2|driver",
     "This command": ".*",
 }

@@ -18,6 +18,7 @@ import sys
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
+from ferricorn.access_format import access_format
 from ferricorn.application import STARTUP_FAILURE, adapt, find_application
 from ferricorn.endpoint import Address, Endpoint
 from ferricorn.importer import ImportFromStringError, import_from_string
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from configparser import RawConfigParser
 
+    from ferricorn.access_format import AccessFormat
     from ferricorn.drivers import DriverType
     from ferricorn.typing import ASGI3Application, ASGIApplication
 
@@ -58,6 +60,7 @@ WSProtocolType = Literal["auto", "none", "websockets", "websockets-sansio", "wsp
 LifespanType = Literal["auto", "on", "off"]
 LoopFactoryType = Literal["none", "auto", "asyncio", "uvloop", "zuvloop"]
 InterfaceType = Literal["auto", "asgi3", "asgi2", "wsgi"]
+LogFormatType = Literal["text", "json"]
 
 # Every name means the native core: uvicorn's names are taken so that its command lines work.
 _CORE = "ferricorn._native:Server"
@@ -67,6 +70,7 @@ WS_PROTOCOLS: dict[str, str | None] = {
     "none": None,
 }
 INTERFACES: list[InterfaceType] = list(get_args(InterfaceType))
+LOG_FORMATS: list[LogFormatType] = list(get_args(LogFormatType))
 LIFESPAN: dict[str, str] = {
     "auto": "ferricorn.lifespan.on:LifespanOn",
     "on": "ferricorn.lifespan.on:LifespanOn",
@@ -180,6 +184,8 @@ class Config:
         worker_lifetime_jitter: float = 0.0,
         proxy_protocol: bool = False,
         proxy_allow_ips: list[str] | str = "127.0.0.1,::1",
+        access_log_format: str | None = None,
+        log_format: LogFormatType = "text",
     ) -> None:
         self.app = app
         self.host = host
@@ -247,8 +253,11 @@ class Config:
         self.worker_lifetime_jitter = worker_lifetime_jitter
         self.proxy_protocol = proxy_protocol
         self.proxy_allow_ips = proxy_allow_ips
+        self.access_log_format = access_log_format
+        self.log_format: LogFormatType = log_format
 
         self.loaded = False
+        self._check_log_format()
         self.configure_logging()
         self._choose_watched(
             as_list(reload_dirs), as_list(reload_includes), as_list(reload_excludes)
@@ -277,7 +286,17 @@ class Config:
 
     def configure_logging(self) -> None:
         """Configure the loggers as the options say."""
-        configure_logging(self.log_config, self.log_level, self.access_log, self.use_colors)
+        configure_logging(
+            self.log_config,
+            self.log_level,
+            self.access_log,
+            self.use_colors,
+            json_lines=self.log_format == "json",
+        )
+
+    def access_format(self) -> AccessFormat | None:
+        """Return what access lines look like in this process, None for lines as uvicorn's."""
+        return access_format(self.access_log_format, json=self.log_format == "json")
 
     @staticmethod
     def _load_env_file(path: str | os.PathLike[str]) -> None:
@@ -311,6 +330,17 @@ class Config:
         if not 0 <= self.port <= 65535:
             raise OptionError("port", f"{self.port} is not between 0 and 65535.")
         self._check_bind()
+
+    def _check_log_format(self) -> None:
+        if self.log_format not in LOG_FORMATS:
+            raise OptionError("log_format", f"{self.log_format!r} is none of text, json.")
+        if self.log_format == "json" and self.log_config != LOGGING_CONFIG:
+            problem = "json is a logging configuration, and so is log_config: give one."
+            raise OptionError("log_format", problem)
+        try:
+            self.access_format()
+        except ValueError as error:
+            raise OptionError("access_log_format", str(error)) from None
 
     def _check_bind(self) -> None:
         for text in self.bind:

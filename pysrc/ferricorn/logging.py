@@ -3,7 +3,9 @@
 Owns the log formats and the two callables through which the native floor logs. Logger names, texts
 and the arguments of access records are uvicorn's to the letter, because people filter, parse and
 reformat them: an access record's `args` are always `(client_addr, method, path, http_version,
-status)`. Formatters work on a copy of the record, so that another handler sees the original.
+status)`. Where the user gave a format, or wants JSON, the native floor makes the line, and the
+record carries it as `access_line`. Formatters work on a copy of the record, so that another handler
+sees the original.
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, cast
 from urllib.parse import quote
 
+from ferricorn.json_lines import JSONFormatter
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from configparser import RawConfigParser
 
     from ferricorn.typing import AccessLog, AccessStream
@@ -67,6 +72,14 @@ LOGGING_CONFIG: dict[str, Any] = {
         "uvicorn.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
     },
 }
+
+JSON_CONFIG: dict[str, Any] = {
+    **LOGGING_CONFIG,
+    "formatters": {
+        name: {"()": "ferricorn.json_lines.JSONFormatter"} for name in ("default", "access")
+    },
+}
+"""The same with an object of JSON for each record."""
 
 # The codes of ECMA-48 "select graphic rendition", and the names that terminals gave them.
 _STYLES = {
@@ -152,7 +165,10 @@ class DefaultFormatter(ColourizedFormatter):
 
 
 class AccessFormatter(ColourizedFormatter):
-    """Formats access lines: knows `client_addr`, `request_line` and `status_code`."""
+    """Formats access lines: knows `client_addr`, `request_line` and `status_code`.
+
+    A line in the format that the user gave is shown as it is.
+    """
 
     status_code_colours: ClassVar = {
         1: "bright_white",
@@ -167,6 +183,11 @@ class AccessFormatter(ColourizedFormatter):
         text = f"{status_code} {_PHRASES.get(status_code, '')}"
         colour = self.status_code_colours.get(status_code // 100)
         return paint(text, colour) if self.use_colors and colour else text
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+        """Format the record, unless its line is made."""
+        line: str | None = record.__dict__.get("access_line")
+        return super().formatMessage(record) if line is None else line
 
     def add_fields(self, record: logging.LogRecord) -> None:
         """Take the arguments of an access record apart."""
@@ -184,17 +205,21 @@ def configure_logging(
     log_level: str | int | None,
     access_log: bool,
     use_colors: bool | None,
+    *,
+    json_lines: bool = False,
 ) -> None:
     """Apply the user's logging configuration, then the level and switches of the command line.
 
     A path is read by its ending: `.json`, `.yaml` or `.yml`, anything else as an ini file.
-    `log_config=None` leaves the loggers' configuration as it is.
+    `log_config=None` leaves the loggers' configuration as it is. `json_lines` takes its place.
     """
     logging.addLevelName(TRACE_LOG_LEVEL, "TRACE")
 
     if isinstance(log_config, os.PathLike):
         log_config = os.fspath(log_config)
-    if isinstance(log_config, dict):
+    if json_lines:
+        _apply(JSON_CONFIG, None)
+    elif isinstance(log_config, dict):
         _apply(log_config, use_colors)
     elif isinstance(log_config, str) and log_config.endswith(".json"):
         import json
@@ -243,11 +268,19 @@ class _PlainAccess:
     """The parts of an access line where logging would format it as usual and write it to a stream.
 
     The native floor does the same at a fraction of the cost, and asks `still()` from time to time.
+    Lines that it makes in any case have no parts.
     """
 
-    def __init__(self, handler: logging.StreamHandler[Any], formatter: AccessFormatter) -> None:
-        self._handler, self._stream, self._formatter = handler, handler.stream, formatter
+    prefix: bytes = b""
+    request: tuple[bytes, bytes] = b"", b""
+    statuses: Sequence[bytes] = ()
+
+    def __init__(self, handler: logging.StreamHandler[Any]) -> None:
+        self._handler, self._stream, self._formatter = handler, handler.stream, handler.formatter
         self.fd: int = handler.stream.fileno()
+
+    def take_apart(self, formatter: AccessFormatter) -> None:
+        """Find the parts of a line as uvicorn's."""
         record = logging.makeLogRecord({"levelname": "INFO", "levelno": logging.INFO})
         record.args = ("", "", "", "", 0)
         formatter.add_fields(record)
@@ -277,20 +310,28 @@ def _is_plain(handler: logging.Handler) -> bool:
     )
 
 
-def access_stream() -> AccessStream | None:
-    """Return the parts of an access line if logging would only write it to a stream."""
+def access_stream(*, made: bool = False) -> AccessStream | None:
+    """Return the parts of an access line if logging would only write it to a stream.
+
+    With `made`, the native floor makes lines whole, and formatters only pass them on.
+    """
     match _access_logger.handlers:
-        case [logging.StreamHandler(formatter=AccessFormatter() as formatter) as handler]:
+        case [logging.StreamHandler(formatter=formatter) as handler]:
             usual = LOGGING_CONFIG["formatters"]["access"]["fmt"]
-            exact = (type(handler), type(formatter)) == (logging.StreamHandler, AccessFormatter)
             # A stream of a program's own, such as one that tests put there, has no descriptor.
             with suppress(OSError, ValueError, AttributeError):
-                if exact and formatter._fmt == usual and _is_plain(handler):
-                    return _PlainAccess(handler, formatter)
+                if type(handler) is not logging.StreamHandler or not _is_plain(handler):
+                    return None
+                if made and type(formatter) in (AccessFormatter, JSONFormatter):
+                    return _PlainAccess(handler)
+                if type(formatter) is AccessFormatter and formatter._fmt == usual:
+                    plain = _PlainAccess(handler)
+                    plain.take_apart(formatter)
+                    return plain
     return None
 
 
-def _log_access(scope: dict[str, Any], status: int) -> None:
+def _log_access(scope: dict[str, Any], status: int, line: str | None = None) -> None:
     if _access_logger.isEnabledFor(logging.INFO):
         _access_logger.info(
             '%s - "%s %s HTTP/%s" %d',
@@ -299,6 +340,7 @@ def _log_access(scope: dict[str, Any], status: int) -> None:
             path_with_query(scope),
             scope["http_version"],
             status,
+            extra=None if line is None else {"access_line": line},
         )
 
 

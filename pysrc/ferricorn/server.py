@@ -128,6 +128,7 @@ class Server:
                 self._log_process("Finished server process [%d]", pid)
         finally:
             self._release()
+            self._close_log()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen; `started` says whether both went well.
@@ -171,6 +172,7 @@ class Server:
     def _make_native(self, loop: asyncio.AbstractEventLoop, *, poll: bool) -> _native.Server:
         config = self.config
         app = config.loaded_app
+        form = config.access_format() if config.access_log else None
         return _native.Server(
             app.app if isinstance(app, BehindProxies) else app,
             loop,
@@ -182,7 +184,8 @@ class Server:
             date_header=config.sends_date,
             headers=config.encoded_headers,
             access_log=access_log() if config.access_log else None,
-            access_stream=access_stream() if config.access_log else None,
+            access_stream=access_stream(made=form is not None) if config.access_log else None,
+            access_format=form,
             error_log=log_error,
             limit_concurrency=config.limit_concurrency,
             timeout_keep_alive=config.timeout_keep_alive,
@@ -238,6 +241,8 @@ class Server:
         self._release()
         if not self.force_exit:
             await self._gone("tasks", time.monotonic() + _CANCEL_GRACE)
+        self._close_log()
+        if not self.force_exit:
             await self._unless_forced(self.lifespan.shutdown())
 
     async def _drain(self) -> bool:
@@ -296,6 +301,11 @@ class Server:
         endpoint, self._endpoint = self._endpoint, None
         if endpoint is not None:
             endpoint.close()
+
+    def _close_log(self) -> None:
+        """Have the last access lines written. Harmless when that was done before."""
+        if self.server_state.native is not None:
+            self.server_state.native.close_log()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

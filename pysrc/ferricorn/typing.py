@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         HTTPProtocolType,
         InterfaceType,
         LifespanType,
+        LogFormatType,
         LoopFactoryType,
         WSProtocolType,
     )
@@ -48,8 +49,12 @@ class ASGI2Application(Protocol):
 
 ASGIApplication = ASGI3Application | type[ASGI2Application]
 
-AccessLog = Callable[[dict[str, Any], int], None]
-"""Called with the scope and the status at the start of each response."""
+
+class AccessLog(Protocol):
+    """Called with scope and status at the start of each response, or at its end with the line."""
+
+    def __call__(self, scope: dict[str, Any], status: int, line: str | None = None, /) -> None:
+        """Write a line, as uvicorn does if there is none."""
 
 
 class AccessStream(Protocol):
@@ -58,10 +63,26 @@ class AccessStream(Protocol):
     fd: int
     prefix: bytes
     request: tuple[bytes, bytes]
-    statuses: list[bytes]
+    statuses: Sequence[bytes]
 
     def still(self) -> bool:
         """Say whether logging would still do no more."""
+
+
+class AccessFormat(Protocol):
+    """What a line consists of that is written when its exchange is over."""
+
+    @property
+    def segments(self) -> Sequence[bytes | tuple[str, str]]:
+        """The line's text and atoms, these with what stands in their braces."""
+
+    @property
+    def json(self) -> bool:
+        """Whether it is an object of JSON, and the parts are those of its message."""
+
+    @property
+    def prefix(self) -> str:
+        """What the ids of requests begin with."""
 
 
 ErrorLog = Callable[[int, str, BaseException | None], None]
@@ -136,3 +157,5 @@ class Options(TypedDict, total=False):
     worker_lifetime_jitter: float
     proxy_protocol: bool
     proxy_allow_ips: list[str] | str
+    access_log_format: str | None
+    log_format: LogFormatType

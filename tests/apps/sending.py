@@ -9,7 +9,17 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from tests.apps.board import Receive, Routes, Scope, Send, note, passed, read_body, respond
+from tests.apps.board import (
+    Receive,
+    Routes,
+    Scope,
+    Send,
+    note,
+    passed,
+    read_body,
+    respond,
+    respond_json,
+)
 
 routes = Routes()
 app = routes.app
@@ -333,3 +343,20 @@ async def returns_something(scope: Scope, receive: Receive, send: Send) -> Any:
 async def index(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer."""
     await respond(send)
+
+
+@routes
+async def waits_for_the_end(scope: Scope, receive: Receive, send: Send) -> None:
+    """Outlive the client, and end when a test lets it."""
+    note("waiting")
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    note("left alone")
+    await passed("end")
+
+
+@routes
+async def request_ids(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the ids that the request's headers have."""
+    ids = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"]
+    await respond_json(send, ids)

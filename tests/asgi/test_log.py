@@ -135,10 +135,13 @@ def test_the_log_may_be_changed_while_the_server_runs(
     assert running.lines(r'^127\.0\.0\.1:\d+ - "GET /last HTTP/1.1" 404$')
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_a_log_that_nobody_reads_stops_nobody(driver: str) -> None:
+@pytest.mark.parametrize(
+    ("driver", "form"), [*((driver, "text") for driver in DRIVERS), (DRIVERS[0], "json")]
+)
+def test_a_log_that_nobody_reads_stops_nobody(driver: str, form: str) -> None:
     """What finds no room is lost, counted and told; the server serves on."""
     command = [sys.executable, "-m", "ferricorn", APP, "--port", "0", "--driver", driver]
+    command += ["--log-format", form]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as running:
@@ -154,8 +157,10 @@ def test_a_log_that_nobody_reads_stops_nobody(driver: str) -> None:
                     assert client.response().status == 404
         running.send_signal(signal.SIGINT)
         written = running.stdout.read().splitlines()
+    if form == "json":
+        written = [json.loads(line)["message"].encode() for line in written]
     told = [line for line in written if b"GET /nowhere" in line]
-    lost = sum(int(line[1:].split()[0]) for line in written if b"were lost" in line)
+    lost = sum(int(line.strip(b"(").split()[0]) for line in written if b"were lost" in line)
     assert lost > 0
     assert len(told) + lost == count
 

@@ -48,6 +48,9 @@ class FakeNative:
     def stop(self) -> None:
         self.calls.append("stop")
 
+    def close_log(self) -> None:
+        pass
+
     def abort(self) -> None:
         self.calls.append("abort")
         self.connections = self.tasks = 0

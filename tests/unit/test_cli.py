@@ -62,6 +62,8 @@ def test_every_option_of_config_has_a_flag(called: Any) -> None:
         (["--bind", ":80", "--bind", "unix:x"], {"bind": [":80", "unix:x"]}),
         (["--uds-permissions", "0660"], {"uds_permissions": 0o660}),
         (["--workers", "auto"], {"workers": "auto"}),
+        (["--access-log-format", "%(h)s"], {"access_log_format": "%(h)s"}),
+        (["--log-format", "json"], {"log_format": "json"}),
     ],
 )
 def test_flags(called: Any, arguments: list[str], expected: dict[str, Any]) -> None:
@@ -120,6 +122,8 @@ def test_a_flag_beats_a_variable(called: Any) -> None:
         (["main:app", "--bind", ":80", "--port", "80"], "'--bind': says where to listen, and so"),
         (["main:app", "--proxy-allow-ips", "front"], "'--proxy-allow-ips': 'front' is no address"),
         (["main:app", "--http", "my:Protocol"], "'--http': the protocols are native code"),
+        (["main:app", "--access-log-format", "%(x)s"], "'--access-log-format': there is no atom"),
+        (["main:app", "--log-format", "xml"], "'--log-format': 'xml' is not one of"),
     ],
 )
 def test_wrong_usage_is_status_2(arguments: list[str], complaint: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import pickle
 import socket
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from ferricorn import typing
 from ferricorn.config import Config, OptionError, defaults
+from ferricorn.json_lines import JSONFormatter
 from ferricorn.middleware.asgi2 import ASGI2Middleware
 from ferricorn.middleware.message_logger import MessageLoggerMiddleware
 from ferricorn.middleware.wsgi import WSGIMiddleware
@@ -236,6 +238,31 @@ def test_logging_is_configured_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     Config(app, log_level="error")
     assert logging.getLogger("uvicorn.error").level == logging.ERROR
     assert logging.getLogger("uvicorn").propagate is False
+
+
+def test_json_is_a_logging_configuration() -> None:
+    made = Config(app, log_format="json", use_colors=True)
+    for name in ("uvicorn", "uvicorn.access"):
+        [handler] = logging.getLogger(name).handlers
+        assert isinstance(handler.formatter, JSONFormatter)
+    # As a worker does, which got it from its parent.
+    pickle.loads(pickle.dumps(made)).configure_logging()
+    [handler] = logging.getLogger("uvicorn").handlers
+    assert isinstance(handler.formatter, JSONFormatter)
+
+
+@pytest.mark.parametrize("other", [None, {"version": 1}, "log.ini"])
+def test_which_has_none_beside_it(other: Any) -> None:
+    problem = "log_format: json is a logging configuration, and so is log_config: give one"
+    with pytest.raises(OptionError, match=problem):
+        Config(app, log_format="json", log_config=other)
+
+
+def test_a_format_that_is_none() -> None:
+    with pytest.raises(OptionError, match="log_format: 'xml' is none of text, json"):
+        config(log_format="xml")
+    with pytest.raises(OptionError, match="access_log_format: there is no atom 'x'"):
+        config(access_log_format="%(x)s")
 
 
 def test_a_port_may_be_text() -> None:

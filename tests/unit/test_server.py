@@ -93,6 +93,7 @@ def test_what_the_native_floor_is_told(native: Any, log: Any) -> None:
         "headers": [(b"x-one", b"1")],
         "access_log": None,
         "access_stream": None,
+        "access_format": None,
         "forwarded_app": app,
         "proxy_peers": None,
         "poll": True,

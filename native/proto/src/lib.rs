@@ -22,7 +22,7 @@ pub mod time;
 pub use error::{Fault, Misuse, Verb};
 pub use event::{BodyLength, Eof, Event, Field, RequestHead, Span, Step, Upgrade, Version};
 pub use h1::encode;
-pub use h1::{BodyFraming, HeadWriter, Http1, InfoWriter, Preset, TrailerWriter};
+pub use h1::{BodyFraming, FAILURE, HeadWriter, Http1, InfoWriter, Preset, TrailerWriter};
 pub use limits::Limits;
 pub use recv_buf::RecvBuf;
 pub use send_queue::{Chunk, SendQueue};

@@ -12,6 +12,7 @@ use crate::ffi::Payload;
 use crate::link::{Exchange, Found, Link, Phase, State, Waiter};
 use crate::message::{FilePart, Headers, Message};
 use crate::names::empty;
+use crate::record::Record;
 
 /// An exchange and the way to it; what `receive` and `send` hold.
 #[derive(Clone)]
@@ -26,6 +27,16 @@ pub enum Sent {
     Done,
     /// Queued, and the sender is to wait until the output has drained.
     Full,
+}
+
+/// What a message leaves to be done without the lock.
+#[derive(Default)]
+struct After {
+    wake: Vec<Waiter>,
+    /// The response began with this scope and status.
+    begun: Option<(Py<PyDict>, u16)>,
+    /// The exchange is over.
+    record: Option<Box<Record>>,
 }
 
 enum Taken<'py> {
@@ -91,8 +102,7 @@ impl Handle {
             Found::Current(exchange) => exchange.phase,
         };
         check_order(phase, &message)?;
-        let mut wake = Vec::new();
-        let mut log = None;
+        let mut after = After::default();
         let mut sent = Sent::Done;
         match &mut message {
             Message::Start {
@@ -101,11 +111,13 @@ impl Handle {
                 trailers,
             } => {
                 let (status, trailers) = (*status, *trailers);
+                let mut heard = false;
                 if let Some(mut head) = state.reactor.respond(self.id, status).map_err(misuse)? {
                     headers
                         .each(|name, value| head.field(name, value))
                         .map_err(misuse)?;
                     head.finish().map_err(misuse)?;
+                    heard = true;
                 }
                 // A head that was refused must leave nothing behind for the one that follows.
                 if trailers {
@@ -117,7 +129,11 @@ impl Handle {
                     } else {
                         Phase::Body
                     };
-                    log = exchange.scope.take().map(|scope| (scope, status));
+                    after.begun = exchange.scope.take().map(|scope| (scope, status));
+                    if let Some(record) = exchange.record.as_mut().filter(|_| heard) {
+                        record.respond(status);
+                        self.keep_headers(record, headers);
+                    }
                 }
             }
             Message::Body { body, more } => {
@@ -127,8 +143,9 @@ impl Handle {
                 } else {
                     Data::Payload(Payload::new(body))
                 };
+                let length = bytes.len() as u64;
                 let flow = state.reactor.body(self.id, data, *more).map_err(misuse)?;
-                sent = progress(state.current(self.id), flow, *more, &mut wake);
+                sent = progress(state.current(self.id), length, flow, *more, &mut after);
             }
             Message::File { part, more } => {
                 if let Some(FilePart {
@@ -143,7 +160,7 @@ impl Handle {
                         length,
                     };
                     let flow = state.reactor.body(self.id, data, *more).map_err(misuse)?;
-                    sent = progress(state.current(self.id), flow, *more, &mut wake);
+                    sent = progress(state.current(self.id), length, flow, *more, &mut after);
                 }
             }
             Message::EarlyHint { links } => {
@@ -155,7 +172,7 @@ impl Handle {
                 }
             }
             Message::Trailers { headers, more } => {
-                self.trailers(&mut state, headers, *more, &mut wake)?;
+                self.trailers(&mut state, headers, *more, &mut after)?;
             }
             Message::Debug => {}
         }
@@ -164,13 +181,29 @@ impl Handle {
         if wanted {
             self.link.schedule(py)?;
         }
-        if let (Some((scope, status)), Some(access_log)) = (log, &self.link.access_log) {
-            access_log.write(py, &self.link.names, scope.bind(py), status);
+        if let (Some((scope, status)), Some(access_log)) = (after.begun, &self.link.access_log) {
+            access_log.begun(py, &self.link.names, scope.bind(py), status);
         }
-        if !wake.is_empty() {
-            self.link.wake(py, wake);
+        self.link.log(py, after.record);
+        if !after.wake.is_empty() {
+            self.link.wake(py, after.wake);
         }
         Ok(sent)
+    }
+
+    /// Keeps those headers of a response that the access log shows.
+    fn keep_headers(&self, record: &mut Record, headers: &Headers<'_>) {
+        let format = self.link.format();
+        let Some(format) = format.filter(|format| !format.headers.is_empty()) else {
+            return;
+        };
+        let keep = |name: &[u8], value: &[u8]| {
+            if format.shows(name) {
+                record.headers.push((name.to_vec(), value.to_vec()));
+            }
+            Ok::<_, std::convert::Infallible>(())
+        };
+        let Ok(()) = headers.each(keep);
     }
 
     fn trailers(
@@ -178,7 +211,7 @@ impl Handle {
         state: &mut State,
         headers: &Headers<'_>,
         more: bool,
-        wake: &mut Vec<Waiter>,
+        after: &mut After,
     ) -> PyResult<()> {
         let Some(exchange) = state.current(self.id) else {
             return Ok(());
@@ -202,7 +235,7 @@ impl Handle {
         if let Some(exchange) = state.current(self.id) {
             exchange.phase = Phase::Complete;
         }
-        progress(state.current(self.id), Flow::Ready, false, wake);
+        progress(state.current(self.id), 0, Flow::Ready, false, after);
         Ok(())
     }
 
@@ -273,19 +306,24 @@ fn take<'py>(py: Python<'py>, exchange: &mut Exchange) -> Taken<'py> {
 /// Notes how far the response has come.
 fn progress(
     exchange: Option<&mut Exchange>,
+    length: u64,
     flow: Flow,
     more: bool,
-    wake: &mut Vec<Waiter>,
+    after: &mut After,
 ) -> Sent {
     let Some(exchange) = exchange else {
         return Sent::Done;
     };
+    if let Some(record) = &mut exchange.record {
+        record.sent(length, flow);
+    }
     if !more && exchange.phase == Phase::Body {
         exchange.phase = Phase::Complete;
     }
     if exchange.phase == Phase::Complete {
         // Those who wait for the client to leave, or for room, hear that the exchange is over.
-        wake.append(&mut exchange.waiters);
+        after.wake.append(&mut exchange.waiters);
+        after.record = exchange.record.take();
     }
     if flow == Flow::Blocked {
         Sent::Full

@@ -2,7 +2,7 @@
 //!
 //! The binding floor: the only Rust that knows Python. It calls the event loop and the application
 //! and never imports the package above it. Rooms, each using only those before it: `ffi`, `names`,
-//! `scope`, `message`, `access`, `link`, `exchange`, `awaitable`, `http`, `eager`, `task`, `serve`, `turn`, `feed`, `server`.
+//! `scope`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `awaitable`, `http`, `eager`, `task`, `serve`, `turn`, `feed`, `server`.
 
 mod access;
 mod awaitable;
@@ -10,14 +10,18 @@ mod eager;
 mod exchange;
 mod feed;
 mod ffi;
+mod format;
 mod http;
+mod lines;
 mod link;
 mod message;
 mod names;
+mod record;
 mod scope;
 mod serve;
 mod server;
 mod task;
+mod text;
 mod turn;
 
 use pyo3::prelude::*;

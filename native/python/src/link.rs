@@ -5,7 +5,7 @@
 //! while the lock is held; so nothing that may run some, or collect garbage, or drop an object of
 //! an application, is done under it: values are taken out first.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,9 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::access::AccessLog;
 use crate::ffi::Payload;
+use crate::format::Format;
 use crate::names::Names;
+use crate::record::Record;
 use crate::scope::Ends;
 
 pub struct Link {
@@ -51,6 +53,9 @@ pub struct State {
     pub reactor: Reactor<Payload>,
     pub slots: Vec<Slot>,
     pub tasks: Tasks,
+    /// What is to be logged when the application ends, though the connection has. Bounded by the
+    /// tasks that run.
+    pub departed: HashMap<ExchangeId, Box<Record>>,
     /// The continuation is on the loop's list already.
     pub scheduled: bool,
     /// The server's end has cancelled what still ran.
@@ -72,8 +77,10 @@ pub struct Slot {
 pub struct Exchange {
     pub number: u32,
     pub phase: Phase,
-    /// The scope, kept for the access log until the response starts.
+    /// The scope, kept for an access log as uvicorn's until the response starts.
     pub scope: Option<Py<PyDict>>,
+    /// Kept for an access log with a format until the exchange is over.
+    pub record: Option<Box<Record>>,
     pub body: Body,
     /// The application has called `receive`.
     pub asked: bool,
@@ -135,6 +142,7 @@ impl Link {
             reactor,
             slots: Vec::new(),
             tasks: Tasks::default(),
+            departed: HashMap::new(),
             scheduled: false,
             aborted: false,
         };
@@ -202,6 +210,25 @@ impl Link {
         }
     }
 
+    /// How lines of the access log look, if not as uvicorn's.
+    pub fn format(&self) -> Option<&Format> {
+        self.access_log.as_ref()?.format.as_ref()
+    }
+
+    /// Writes what is to be logged of an exchange that is over.
+    pub fn log(&self, py: Python<'_>, record: Option<Box<Record>>) {
+        if let (Some(record), Some(access_log)) = (record, &self.access_log) {
+            access_log.over(py, &self.names, &record);
+        }
+    }
+
+    /// Has written lines of the access log go on their way.
+    pub fn flush_log(&self) {
+        if let Some(access_log) = &self.access_log {
+            access_log.flush();
+        }
+    }
+
     /// Writes to the error log.
     pub fn report(&self, py: Python<'_>, level: i32, text: &str, error: Option<&PyErr>) {
         // With its traceback, which the bare value may lack.
@@ -266,6 +293,15 @@ impl State {
             Found::Current(exchange) => Some(exchange),
             Found::Past | Found::Gone => None,
         }
+    }
+
+    /// What is to be logged of an exchange that is over.
+    pub fn take_record(&mut self, id: ExchangeId) -> Option<Box<Record>> {
+        if let Some(exchange) = self.current(id) {
+            return exchange.record.take();
+        }
+        let any = !self.departed.is_empty();
+        any.then(|| self.departed.remove(&id)).flatten()
     }
 
     /// The slot of a session, emptied if another generation left it. What it held is returned, to

@@ -228,6 +228,24 @@ impl Ends {
     }
 }
 
+/// Adds a header to a scope's.
+///
+/// # Errors
+/// If Python is out of memory.
+pub fn add_header(
+    names: &Names,
+    scope: &Bound<'_, PyDict>,
+    name: &[u8],
+    value: &[u8],
+) -> PyResult<()> {
+    let py = scope.py();
+    let line = PyTuple::new(py, [PyBytes::new(py, name), PyBytes::new(py, value)])?;
+    match scope.get_item(&names.headers)? {
+        Some(headers) => headers.cast::<PyList>()?.append(line),
+        None => Ok(()),
+    }
+}
+
 /// What is offered to applications, to be copied for each scope. What there is to say of an extension
 /// is nothing, which cannot be written into: it is the same for all requests.
 fn extensions<'py>(py: Python<'py>, names: &Names) -> PyResult<Bound<'py, PyDict>> {

@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use ferricorn_engine::{Address, Batch, ExchangeId, SessionId, Work};
 use ferricorn_proto::{Fault, Field, RequestHead, Span};
@@ -12,9 +13,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::exchange::Handle;
+use crate::format::{REQUEST_ID, RequestId, is_request_id};
 use crate::http::Callables;
 use crate::link::{Link, Phase};
-use crate::scope::{Ends, Scopes};
+use crate::record::Record;
+use crate::scope::{self, Ends, Scopes};
 use crate::task::{self, Run, Tasks};
 
 /// `logging.ERROR`.
@@ -82,6 +85,7 @@ impl Service {
                     fault,
                     peer,
                 } => {
+                    answered(link, session, fault);
                     self.refusals
                         .note(py, link, fault, &origin(py, link, session, &peer));
                 }
@@ -155,15 +159,41 @@ impl Service {
         arena: &[u8],
     ) -> PyResult<Bound<'py, PyAny>> {
         let names = &handle.link.names;
+        let format = handle.link.format();
+        let start = format.map(|_| Instant::now());
         let input = &arena[request.base as usize..];
         let fields = &fields[request.head.fields.start as usize..request.head.fields.end as usize];
-        let scope = self
-            .scopes
-            .make(py, names, ends, &request.head, fields, input)?;
+        let id = format.and_then(|format| format.request_id(fields, input));
+        let scope = match &id {
+            Some(RequestId {
+                value,
+                given: false,
+            }) => {
+                // The application is to see no other.
+                let mut others = fields.to_vec();
+                others.retain(|field| !is_request_id(field, input));
+                let scopes = &mut self.scopes;
+                let scope = scopes.make(py, names, ends, &request.head, &others, input)?;
+                scope::add_header(names, &scope, REQUEST_ID, value)?;
+                scope
+            }
+            _ => self
+                .scopes
+                .make(py, names, ends, &request.head, fields, input)?,
+        };
         if handle.link.access_log.is_some()
             && let Some(exchange) = handle.link.lock().current(handle.id)
         {
-            exchange.scope = Some(scope.clone().unbind());
+            let scope = scope.clone().unbind();
+            match start {
+                None => exchange.scope = Some(scope),
+                Some(start) => {
+                    let head = request.head.method.of(input) == b"HEAD";
+                    let peer = ends.client.clone_ref(py);
+                    let id = id.map(|id| id.value);
+                    exchange.record = Some(Box::new(Record::new(scope, peer, start, head, id)));
+                }
+            }
         }
         let (receive, send) = self.callables.pair(py, handle)?;
         let forwarded = fields
@@ -292,6 +322,20 @@ fn open(py: Python<'_>, link: &Link, session: SessionId, peer: &Address, local: 
     }
 }
 
+/// The client of a request that runs was answered by the engine.
+fn answered(link: &Link, session: SessionId, fault: Fault) {
+    if link.format().is_none() {
+        return;
+    }
+    let mut state = link.lock();
+    let (slot, left) = state.claim(session);
+    if let Some(record) = &mut slot.exchange.record {
+        record.answer(fault.status(), fault.reason());
+    }
+    drop(state);
+    drop(left);
+}
+
 fn body(py: Python<'_>, link: &Link, id: ExchangeId, data: &[u8], end: bool) {
     let mut state = link.lock();
     let Some(exchange) = state.current(id) else {
@@ -328,9 +372,15 @@ fn writable(py: Python<'_>, link: &Link, id: ExchangeId) {
 fn close(py: Python<'_>, link: &Link, session: SessionId, cut: bool) {
     let mut state = link.lock();
     let (slot, left) = state.claim(session);
-    let ended = std::mem::take(slot);
+    let mut ended = std::mem::take(slot);
     // No session has the next generation yet: ids of this one find nobody.
     slot.generation = session.generation.wrapping_add(1);
+    if let Some(record) = ended.exchange.record.take() {
+        let number = ended.exchange.number;
+        state
+            .departed
+            .insert(ExchangeId { session, number }, record);
+    }
     drop(state);
     drop(left);
     link.wake(py, ended.exchange.waiters);

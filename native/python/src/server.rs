@@ -11,6 +11,7 @@ use pyo3::types::PyDict;
 use crate::access::AccessLog;
 use crate::feed::Protocol;
 use crate::ffi;
+use crate::format::Layout;
 use crate::http::Callables;
 use crate::link::{EventLoop, Link};
 use crate::names::Names;
@@ -25,7 +26,7 @@ impl Server {
     #[pyo3(signature = (
         app, r#loop, *, forwarded_app = None, state, error_log, root_path = String::new(), asgi_version = "3.0".to_owned(),
         server_header = Some(b"ferricorn".to_vec()), date_header = true, headers = Vec::new(),
-        access_log = None, access_stream = None, limit_concurrency = None, timeout_keep_alive = 5.0,
+        access_log = None, access_stream = None, access_format = None, limit_concurrency = None, timeout_keep_alive = 5.0,
         timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0,
         proxy_peers = None, poll = true,
     ))]
@@ -44,6 +45,7 @@ impl Server {
         headers: Vec<(Vec<u8>, Vec<u8>)>,
         access_log: Option<Py<PyAny>>,
         access_stream: Option<Bound<'_, PyAny>>,
+        access_format: Option<Layout>,
         limit_concurrency: Option<usize>,
         timeout_keep_alive: f64,
         timeout_request_head: f64,
@@ -87,7 +89,7 @@ impl Server {
             names,
             event_loop,
             access_log
-                .map(|call| AccessLog::new(call, access_stream))
+                .map(|call| AccessLog::new(call, access_stream, access_format))
                 .transpose()?,
             error_log,
         );
@@ -158,11 +160,15 @@ impl Server {
             }
         }
         this.disarm(py);
-        if let Some(access_log) = &this.link.access_log {
-            access_log.close(py);
-        }
         // It refers to this server, which nobody would ever free.
         this.link.event_loop.set_continuation(None);
+    }
+
+    /// Writes the last lines of the access log; to be called when no task runs any more.
+    fn close_log(&self, py: Python<'_>) {
+        if let Some(access_log) = &self.link.access_log {
+            access_log.close(py);
+        }
     }
 
     /// Connections that are open.

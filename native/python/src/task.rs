@@ -10,6 +10,8 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+use ferricorn_proto::FAILURE;
+
 use crate::eager::Eager;
 use crate::exchange::Handle;
 use crate::ffi::{self, Step};
@@ -73,6 +75,17 @@ impl Run {
         }
     }
 
+    /// Gives everything up, unless it has ended already.
+    fn abandon(&self) {
+        if let Some(place) = self.leave() {
+            let mut state = self.handle.link.lock();
+            let task = state.tasks.release(place);
+            let record = state.take_record(self.handle.id);
+            drop(state);
+            drop((task, record));
+        }
+    }
+
     /// The task's place, which it is about to give up.
     fn leave(&self) -> Option<usize> {
         self.place
@@ -111,13 +124,20 @@ fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, returned: bool)
         .current(handle.id)
         .filter(|exchange| exchange.phase != Phase::Complete);
     let Some(exchange) = unfinished else {
+        // The client may have left long before.
+        let record = state.take_record(handle.id);
         drop(state);
         drop(task);
+        if record.is_some() {
+            link.log(py, record);
+            link.flush_log();
+        }
         return;
     };
     let phase = std::mem::replace(&mut exchange.phase, Phase::Complete);
     let gone = exchange.gone;
     let scope = exchange.scope.take();
+    let mut record = exchange.record.take();
     let waiting = std::mem::take(&mut exchange.waiters);
     let told = state.reactor.fail(handle.id);
     let wanted = !state.scheduled;
@@ -137,8 +157,12 @@ fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, returned: bool)
         );
     }
     if let (true, Some(scope), Some(access_log)) = (told, scope, &link.access_log) {
-        access_log.write(py, &link.names, scope.bind(py), 500);
+        access_log.begun(py, &link.names, scope.bind(py), 500);
     }
+    if let Some(record) = record.as_mut().filter(|_| told) {
+        record.answer(500, FAILURE);
+    }
+    link.log(py, record);
     link.wake(py, waiting);
     if wanted && let Err(error) = link.schedule(py) {
         error.write_unraisable(py, None);
@@ -148,10 +172,7 @@ fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, returned: bool)
 /// One that was never started to its end gives its place up with its life.
 impl Drop for Run {
     fn drop(&mut self) {
-        if let Some(place) = self.leave() {
-            let task = self.handle.link.lock().tasks.release(place);
-            drop(task);
-        }
+        self.abandon();
     }
 }
 
@@ -198,10 +219,7 @@ impl Run {
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        if let Some(place) = self.leave() {
-            let task = self.handle.link.lock().tasks.release(place);
-            drop(task);
-        }
+        self.abandon();
         self.coroutine
             .bind(py)
             .call_method0(&self.handle.link.names.close)

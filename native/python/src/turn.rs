@@ -149,9 +149,7 @@ impl Server {
         if whole.is_err() {
             link.report(py, ERROR, "Internal error in a turn of the server.", None);
         }
-        if let Some(access_log) = &link.access_log {
-            access_log.flush();
-        }
+        link.flush_log();
         let mut state = link.lock();
         state.scheduled = scheduled;
         let unfinished = !scheduled && (state.reactor.has_dirty() || state.reactor.has_ready());

@@ -73,7 +73,8 @@ pub(super) fn status_line(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"\r\n");
 }
 
-pub(super) fn decimal(out: &mut Vec<u8>, number: u64) {
+/// Writes a number.
+pub fn decimal(out: &mut Vec<u8>, number: u64) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     let mut rest = number;

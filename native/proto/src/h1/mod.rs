@@ -23,6 +23,9 @@ use crate::error::{Fault, Misuse, Verb};
 use crate::event::{BodyLength, Eof, Event, Field, RequestHead, Step, Version};
 use crate::limits::Limits;
 
+/// The body of the response where the application failed.
+pub const FAILURE: &str = "Internal Server Error";
+
 /// How the bytes of one `body` call are to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFraming {
@@ -448,10 +451,9 @@ impl Http1 {
     pub fn fail(&mut self, out: &mut Vec<u8>, preset: &Preset) -> bool {
         match self.state.send {
             Send::Head => {
-                let text = "Internal Server Error";
                 Answer {
                     status: 500,
-                    text,
+                    text: FAILURE,
                     head_only: self.flags.head,
                     keep: false,
                 }
