@@ -23,6 +23,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from ferricorn.config import Config
+from ferricorn.logging import AccessFormatter
 from ferricorn.loops.runner import run_coroutine
 from ferricorn.server import Server
 
@@ -75,6 +76,9 @@ class FerricornWorker(Worker):  # type: ignore[misc]
         connections = cfg.settings["worker_connections"]
         if connections.get() != connections.default:
             options["limit_concurrency"] = connections.get()
+        form = cfg.settings["access_log_format"]
+        if form.get() != form.default:
+            options["access_log_format"] = form.get()
         if cfg.is_ssl:
             names = ("keyfile", "certfile", "cert_reqs", "ca_certs", "ciphers")
             options |= {f"ssl_{name}": cfg.ssl_options[name] for name in names}
@@ -88,6 +92,10 @@ class FerricornWorker(Worker):  # type: ignore[misc]
                 logger.handlers = source.handlers
                 logger.propagate = source.propagate
                 logger.setLevel(source.level)
+        for handler in self.log.access_log.handlers:
+            if getattr(handler, "_gunicorn", False):
+                # Gunicorn's shows the message, and a line in the user's format is none.
+                handler.setFormatter(AccessFormatter(self.log.access_fmt, use_colors=False))
 
     def run(self) -> None:
         """Serve until the end. Called by gunicorn in the worker's process."""

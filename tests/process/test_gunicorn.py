@@ -220,6 +220,18 @@ def test_access_lines_go_where_gunicorn_s_go_and_the_file_is_reopened(
     assert server.get().text == str(pid)
 
 
+@pytest.mark.parametrize("to", ["-", "file"])
+def test_access_lines_are_in_gunicorn_s_format(
+    gunicorn: Callable[..., Gunicorn], tmp_path: Path, to: str
+) -> None:
+    log = "-" if to == "-" else tmp_path / "access"
+    server = gunicorn(access_logfile=log, access_logformat='%(p)s "%(r)s" %(s)s %({x-none}i)s')
+    pid = server.get("/?a").text
+    assert server.stop() == 0
+    lines = server.out if to == "-" else (tmp_path / "access").read_text().splitlines()
+    assert lines == [f'<{pid}> "GET /?a HTTP/1.1" 200 -']
+
+
 def test_a_reload_under_load_loses_no_request(gunicorn: Callable[..., Gunicorn]) -> None:
     server = gunicorn(workers=2)
     old = server.workers(2)
