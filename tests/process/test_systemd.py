@@ -81,6 +81,23 @@ def test_a_reload_is_told(server: StartServer, manager: Manager) -> None:
     fresh.wait_for_count("Terminated child process", 2)
 
 
+def test_a_new_parent_feeds_the_watchdog(server: StartServer, manager: Manager) -> None:
+    """The manager names the process that it waits for, and is told of the next one."""
+    env = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "200000"}
+    prefix = ["sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "sh"]
+    fresh = server(APP, workers=2, env=env, prefix=prefix)
+    manager.hear_until("READY=1")
+    manager.hear_until("WATCHDOG=1")
+    fresh.send_signal(signal.SIGUSR2)
+    pid = int(fresh.wait_for(r"starting new parent process \[(\d+)\]")[1])
+    try:
+        manager.hear_until(f"MAINPID={pid}")
+        manager.hear_until("WATCHDOG=1")
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        fresh.wait()
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.skipif(
     not shutil.which("systemd-socket-activate"), reason="systemd-socket-activate is not there"

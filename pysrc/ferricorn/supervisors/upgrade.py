@@ -78,6 +78,8 @@ def _begin_anew(sockets: list[int], pipe: int) -> None:
         "LISTEN_PID": str(os.getpid()),
         _READY_FD: str(systemd.FIRST_FD + len(sockets)),
     }
+    if "WATCHDOG_PID" in environment:  # Whose signs of life the service manager waits for.
+        environment["WATCHDOG_PID"] = str(os.getpid())
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
