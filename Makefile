@@ -11,7 +11,7 @@ export PYTHON PROFILE
 
 BIN = .venv/bin
 
-.PHONY: help build run test bench fuzz fmt lint types rust python clean
+.PHONY: help build run test bench docs fuzz fmt lint types rust python clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ test: ## every check and every test
 
 bench: ## compare with other servers under load
 	@ci/bench $(ARGS)
+
+docs: ## the documentation, into site/
+	@ci/setup
+	@ci/docs
 
 fuzz: ## fuzz each target for a long time (SECONDS_EACH=600)
 	@ci/fuzz $${SECONDS_EACH:-600}
@@ -57,6 +61,6 @@ python: ## Python tests only (ARGS="-k name")
 	@ci/python-tests $(ARGS)
 
 clean: ## remove everything that was built
-	rm -rf target native/fuzz/target .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache
+	rm -rf site target native/fuzz/target .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache
 	find pysrc -name '_native*.so' -delete
 	find pysrc tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
