@@ -214,6 +214,18 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         }
     }
 
+    /// Ends a response that has begun with what there is of it. False if it promised more, and so
+    /// cannot be complete.
+    pub fn complete(&mut self, exchange: ExchangeId) -> bool {
+        // Of the body and the trailers, what is over already refuses to be ended.
+        let _ = self.body(exchange, Data::Copy(&[]), false);
+        if let Ok(Some(trailers)) = self.trailers(exchange) {
+            let _ = trailers.finish();
+        }
+        self.end(exchange);
+        self.exchange(exchange).is_none()
+    }
+
     /// The application asks for the body: a client that waits for 100 (Continue) gets it.
     pub fn ask(&mut self, exchange: ExchangeId) {
         let Some(session) = self.exchange(exchange) else {

@@ -9,7 +9,7 @@
 //!
 //! Rooms, each using only those before it: [`work`], [`peers`], [`options`], [`file`], `clock`, `deadlines`,
 //! `poller`, `transport`, `listener`, [`stats`], `session`, `table`, [`reactor`], and its verbs
-//! [`command`], `gather`, `flush`.
+//! [`command`], `gather`, `flush`, [`standing`].
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +25,7 @@ pub mod peers;
 mod poller;
 pub mod reactor;
 mod session;
+pub mod standing;
 pub mod stats;
 mod table;
 mod transport;
@@ -34,6 +35,7 @@ pub use command::Data;
 pub use options::Options;
 pub use peers::Peers;
 pub use reactor::{Flow, Reactor};
+pub use standing::{Standing, Wait};
 pub use stats::Stats;
 pub use transport::Piece;
 pub use work::{Address, Batch, ExchangeId, SessionId, Work};

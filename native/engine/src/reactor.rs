@@ -163,6 +163,11 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         self.stopping = true;
     }
 
+    /// Whether the graceful end has begun.
+    pub fn is_ending(&self) -> bool {
+        self.closing
+    }
+
     /// Accepts what waits to be accepted, and nothing after it; announces the stop.
     pub fn leave(&mut self, batch: &mut Batch) {
         self.announce_stop();
@@ -212,9 +217,10 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         local: Address,
     ) -> SessionId {
         self.stats.accepted += 1;
+        let now = self.clock.now();
         let id = self
             .table
-            .insert(|id| Session::new(id, transport, (peer, local)));
+            .insert(|id| Session::new(id, transport, (peer, local), now));
         if let (Some(_), Some(session)) = (&self.options.proxy, self.table.get(id)) {
             session.proxy_due = true;
         }

@@ -26,6 +26,8 @@ pub(crate) struct Session<P: AsRef<[u8]>> {
     pub(crate) timers: Timers,
     /// The instant under which the session stands in the heap of deadlines.
     pub(crate) queued: Option<Millis>,
+    /// When it was accepted.
+    pub(crate) opened: Millis,
     /// Both ends, until the first request tells them upwards.
     pub(crate) addresses: Option<Box<(Address, Address)>>,
     /// The number of the latest exchange; 0 before the first request.
@@ -80,7 +82,12 @@ pub(crate) enum Parsed {
 }
 
 impl<P: AsRef<[u8]>> Session<P> {
-    pub(crate) fn new(id: SessionId, transport: Transport, addresses: (Address, Address)) -> Self {
+    pub(crate) fn new(
+        id: SessionId,
+        transport: Transport,
+        addresses: (Address, Address),
+        opened: Millis,
+    ) -> Self {
         // A host connection is fed: there is nothing to read it by.
         let readable = !transport.is_host();
         Self {
@@ -91,6 +98,7 @@ impl<P: AsRef<[u8]>> Session<P> {
             output: SendQueue::new(),
             timers: Timers::new(),
             queued: None,
+            opened,
             addresses: Some(Box::new(addresses)),
             number: 0,
             unread: 0,

@@ -55,10 +55,11 @@ impl Handle {
     /// If Python is out of memory, or the loop is closed.
     pub fn receive<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let mut state = self.link.lock();
+        let ending = state.reactor.is_ending();
         let taken = match state.current(self.id) {
             None => Taken::Disconnect,
             Some(exchange) => {
-                let taken = take(py, exchange);
+                let taken = take(py, exchange, ending);
                 if !std::mem::replace(&mut exchange.asked, true) {
                     state.reactor.ask(self.id);
                 }
@@ -112,9 +113,14 @@ impl Handle {
             } => {
                 let (status, trailers) = (*status, *trailers);
                 let mut heard = false;
+                let ending = state.reactor.is_ending();
+                let mut events = false;
                 if let Some(mut head) = state.reactor.respond(self.id, status).map_err(misuse)? {
                     headers
-                        .each(|name, value| head.field(name, value))
+                        .each(|name, value| {
+                            events |= says_events(name, value);
+                            head.field(name, value)
+                        })
                         .map_err(misuse)?;
                     head.finish().map_err(misuse)?;
                     heard = true;
@@ -130,6 +136,10 @@ impl Handle {
                         Phase::Body
                     };
                     after.begun = exchange.scope.take().map(|scope| (scope, status));
+                    exchange.events = events;
+                    if events && ending {
+                        after.wake = exchange.take_waiters(false);
+                    }
                     if let Some(record) = exchange.record.as_mut().filter(|_| heard) {
                         record.respond(status);
                         self.keep_headers(record, headers);
@@ -280,7 +290,7 @@ impl Handle {
 }
 
 /// Takes what the application is to get next.
-fn take<'py>(py: Python<'py>, exchange: &mut Exchange) -> Taken<'py> {
+fn take<'py>(py: Python<'py>, exchange: &mut Exchange, ending: bool) -> Taken<'py> {
     if exchange.phase == Phase::Complete {
         return Taken::Disconnect;
     }
@@ -296,11 +306,24 @@ fn take<'py>(py: Python<'py>, exchange: &mut Exchange) -> Taken<'py> {
             more: false,
         };
     }
-    if exchange.gone {
+    if exchange.gone || (exchange.events && ending) {
         Taken::Disconnect
     } else {
         Taken::Nothing
     }
+}
+
+/// Whether a header line is the content type of server-sent events.
+fn says_events(name: &[u8], value: &[u8]) -> bool {
+    const TYPE: &[u8] = b"text/event-stream";
+    name.len() == 12
+        && name.eq_ignore_ascii_case(b"content-type")
+        && value
+            .get(..TYPE.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(TYPE))
+        && value
+            .get(TYPE.len())
+            .is_none_or(|next| b"; \t".contains(next))
 }
 
 /// Notes how far the response has come.

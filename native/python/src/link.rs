@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ferricorn_engine::{ExchangeId, Reactor, SessionId};
+use ferricorn_proto::Millis;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -86,6 +87,9 @@ pub struct Exchange {
     pub asked: bool,
     /// The client has left.
     pub gone: bool,
+    /// The response is a stream of events, whose client comes back by itself: it is told of the
+    /// server's end as if its client had left.
+    pub events: bool,
     /// Futures of `receive` and `send` calls that wait.
     pub waiters: Vec<Waiter>,
     pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
@@ -304,6 +308,20 @@ impl State {
         any.then(|| self.departed.remove(&id)).flatten()
     }
 
+    /// Whether an exchange's application was told that the server ends, or would be if it asked.
+    pub fn is_told(&mut self, id: ExchangeId) -> bool {
+        self.reactor.is_ending() && self.current(id).is_some_and(|exchange| exchange.events)
+    }
+
+    /// Those who wait to receive though their stream of events is to end with the server.
+    pub fn take_told(&mut self) -> Vec<Waiter> {
+        let slots = self.slots.iter_mut();
+        let streams = slots.filter(|slot| slot.exchange.events);
+        streams
+            .flat_map(|slot| slot.exchange.take_waiters(false))
+            .collect()
+    }
+
     /// The slot of a session, emptied if another generation left it. What it held is returned, to
     /// be dropped without the lock.
     pub fn claim(&mut self, id: SessionId) -> (&mut Slot, Option<Slot>) {
@@ -366,44 +384,68 @@ impl Body {
     }
 }
 
-/// The tasks that run: a loop by itself keeps only weak references.
+/// The application's runs, each in its place.
 #[derive(Default)]
 pub struct Tasks {
-    places: Vec<Option<Py<PyAny>>>,
+    places: Vec<Option<Running>>,
     free: VecDeque<usize>,
-    running: usize,
+}
+
+/// A run of the application.
+pub struct Running {
+    exchange: ExchangeId,
+    /// The turn in which its request came.
+    since: Millis,
+    /// Its task, which a loop by itself knows only weakly, and its scope, for who asks what is under
+    /// way. Empty until the run's first wait: most have none.
+    kept: Option<(Py<PyAny>, Py<PyDict>)>,
 }
 
 impl Tasks {
-    /// A place for a task to be.
-    pub fn reserve(&mut self) -> usize {
-        self.running += 1;
-        self.free.pop_back().unwrap_or_else(|| {
+    /// A place for a run that begins.
+    pub fn reserve(&mut self, exchange: ExchangeId, since: Millis) -> usize {
+        let place = self.free.pop_back().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
-        })
+        });
+        self.places[place] = Some(Running {
+            exchange,
+            since,
+            kept: None,
+        });
+        place
     }
 
-    pub fn set(&mut self, place: usize, task: Py<PyAny>) {
-        self.places[place] = Some(task);
+    pub fn keep(&mut self, place: usize, task: Py<PyAny>, scope: Py<PyDict>) {
+        if let Some(running) = &mut self.places[place] {
+            running.kept = Some((task, scope));
+        }
     }
 
-    /// Ends the task's time here; the caller drops it without the lock.
-    pub fn release(&mut self, place: usize) -> Option<Py<PyAny>> {
-        self.running -= 1;
+    /// Ends the run's time here; the caller drops what it held without the lock.
+    pub fn release(&mut self, place: usize) -> Option<Running> {
         self.free.push_back(place);
         self.places[place].take()
     }
 
     pub fn running(&self) -> usize {
-        self.running
+        self.places.len() - self.free.len()
     }
 
     pub fn all(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
-        self.places
+        let kept = self
+            .places
             .iter()
             .flatten()
-            .map(|task| task.clone_ref(py))
+            .filter_map(|run| run.kept.as_ref());
+        kept.map(|(task, _)| task.clone_ref(py)).collect()
+    }
+
+    /// Each run: its exchange, its beginning and its scope.
+    pub fn runs(&self, py: Python<'_>) -> Vec<(ExchangeId, Millis, Option<Py<PyDict>>)> {
+        let scope = |run: &Running| run.kept.as_ref().map(|(_, scope)| scope.clone_ref(py));
+        let runs = self.places.iter().flatten();
+        runs.map(|run| (run.exchange, run.since, scope(run)))
             .collect()
     }
 }

@@ -5,7 +5,7 @@
 //! proxy send the same ones with each request), addresses for each connection.
 
 use std::hash::BuildHasher;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ferricorn_engine::Address;
 use ferricorn_proto::{Field, RequestHead, Version};
@@ -20,6 +20,8 @@ pub struct Outline<'py> {
     pub state: Bound<'py, PyDict>,
     pub root_path: String,
     pub asgi_version: String,
+    /// The event of the extension `ferricorn.drain`.
+    pub drain: Option<Bound<'py, PyAny>>,
 }
 
 pub struct Scopes {
@@ -61,7 +63,7 @@ impl Scopes {
         Ok(Self {
             template: template.unbind(),
             asgi: asgi.unbind(),
-            extensions: extensions(py, names)?.unbind(),
+            extensions: extensions(py, names, outline.drain)?.unbind(),
             state: outline.state.unbind(),
             root_path: outline.root_path,
             methods: Methods::new(py),
@@ -169,24 +171,18 @@ impl Ends {
     /// The `client` and `server` of scopes: host and port, a Unix socket's path, or `None`.
     pub fn new(py: Python<'_>, peer: &Address, local: &Address) -> PyResult<Self> {
         let client = match peer {
-            Address::Inet(address) => (address.ip().to_string(), address.port())
-                .into_pyobject(py)?
-                .into_any(),
-            Address::Unix(_) | Address::Host => py.None().into_bound(py),
+            Address::Inet(address) => host_and_port(py, address)?,
+            Address::Unix(_) | Address::Host => py.None(),
         };
         let server = match local {
-            Address::Inet(address) => (address.ip().to_string(), address.port())
-                .into_pyobject(py)?
-                .into_any(),
+            Address::Inet(address) => host_and_port(py, address)?,
             Address::Unix(Some(path)) => (path.as_path().as_os_str(), py.None())
                 .into_pyobject(py)?
-                .into_any(),
-            Address::Unix(None) | Address::Host => py.None().into_bound(py),
+                .into_any()
+                .unbind(),
+            Address::Unix(None) | Address::Host => py.None(),
         };
-        Ok(Self {
-            client: client.unbind(),
-            server: server.unbind(),
-        })
+        Ok(Self { client, server })
     }
 
     /// Who has opened a connection that the event loop made, as far as its transport can say.
@@ -246,9 +242,22 @@ pub fn add_header(
     }
 }
 
+/// A host's address and a port, as scopes show them.
+///
+/// # Errors
+/// If Python is out of memory.
+pub fn host_and_port(py: Python<'_>, address: &SocketAddr) -> PyResult<Py<PyAny>> {
+    let pair = (address.ip().to_string(), address.port());
+    Ok(pair.into_pyobject(py)?.into_any().unbind())
+}
+
 /// What is offered to applications, to be copied for each scope. What there is to say of an extension
-/// is nothing, which cannot be written into: it is the same for all requests.
-fn extensions<'py>(py: Python<'py>, names: &Names) -> PyResult<Bound<'py, PyDict>> {
+/// cannot be written into: it is the same for all requests.
+fn extensions<'py>(
+    py: Python<'py>,
+    names: &Names,
+    drain: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
     let nothing = PyMappingProxy::new(py, PyDict::new(py).as_mapping());
     let extensions = PyDict::new(py);
     // Not `http.response.debug`: that is for test clients, and applications work for it.
@@ -259,6 +268,12 @@ fn extensions<'py>(py: Python<'py>, names: &Names) -> PyResult<Bound<'py, PyDict
         &names.early_hint,
     ] {
         extensions.set_item(name, &nothing)?;
+    }
+    if let Some(event) = drain {
+        let drain = PyDict::new(py);
+        drain.set_item("event", event)?;
+        let drain = PyMappingProxy::new(py, drain.as_mapping());
+        extensions.set_item("ferricorn.drain", drain)?;
     }
     Ok(extensions)
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use ferricorn_engine::{Address, Batch, ExchangeId, SessionId, Work};
 use ferricorn_proto::{Fault, Field, RequestHead, Span};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::exchange::Handle;
 use crate::format::{REQUEST_ID, RequestId, is_request_id};
@@ -137,18 +137,19 @@ impl Service {
             id,
         };
         match self.call(py, &handle, &ends, request, fields, arena) {
-            Ok(coroutine) => {
+            Ok((coroutine, scope)) => {
                 let run = Bound::new(py, Run::new(coroutine.unbind(), handle, place))?;
-                self.tasks.start(py, link, &run, request.factory)
+                self.tasks.start(py, link, &run, &scope, request.factory)
             }
             Err(error) => {
-                link.lock().tasks.release(place);
+                let run = link.lock().tasks.release(place);
+                drop(run);
                 Err(error)
             }
         }
     }
 
-    /// Calls the application, which gives its coroutine.
+    /// Calls the application, which gives its coroutine; with it goes the scope.
     fn call<'py>(
         &mut self,
         py: Python<'py>,
@@ -157,7 +158,7 @@ impl Service {
         request: &Request<'_>,
         fields: &[Field],
         arena: &[u8],
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
         let names = &handle.link.names;
         let format = handle.link.format();
         let start = format.map(|_| Instant::now());
@@ -204,7 +205,8 @@ impl Service {
         } else {
             &self.application
         };
-        application.bind(py).call1((scope, receive, send))
+        let coroutine = application.bind(py).call1((&scope, receive, send))?;
+        Ok((coroutine, scope))
     }
 
     /// Enters a request into its connection's slot and gives the connection's ends and a place for
@@ -240,7 +242,8 @@ impl Service {
             .as_ref()
             .filter(|_| !busy)
             .map(|ends| ends.clone_ref(py));
-        let admitted = ends.map(|ends| (ends, state.tasks.reserve()));
+        let now = state.reactor.now();
+        let admitted = ends.map(|ends| (ends, state.tasks.reserve(id, now)));
         drop(state);
         drop((left, past));
         if busy {

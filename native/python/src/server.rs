@@ -13,6 +13,7 @@ use crate::feed::Protocol;
 use crate::ffi;
 use crate::format::Layout;
 use crate::http::Callables;
+use crate::inflight::{Row, rows};
 use crate::link::{EventLoop, Link};
 use crate::names::Names;
 use crate::scope::{Outline, Scopes};
@@ -28,7 +29,7 @@ impl Server {
         server_header = Some(b"ferricorn".to_vec()), date_header = true, headers = Vec::new(),
         access_log = None, access_stream = None, access_format = None, limit_concurrency = None, timeout_keep_alive = 5.0,
         timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0,
-        proxy_peers = None, poll = true,
+        proxy_peers = None, poll = true, drain = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keywords of a constructor")]
     fn new(
@@ -53,6 +54,7 @@ impl Server {
         timeout_write: f64,
         proxy_peers: Option<Vec<String>>,
         poll: bool,
+        drain: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let options = Options {
             keep_alive: millis("timeout_keep_alive", timeout_keep_alive)?,
@@ -76,6 +78,7 @@ impl Server {
                     state,
                     root_path,
                     asgi_version,
+                    drain,
                 },
             )?,
             callables: Callables::new(py)?,
@@ -135,6 +138,11 @@ impl Server {
         Py::new(slf.py(), Protocol::new(slf.clone().unbind()))
     }
 
+    /// From now on each response closes its connection.
+    fn announce_stop(&self) {
+        self.link.lock().reactor.announce_stop();
+    }
+
     /// Accepts what waits to be accepted and nothing after it; announces the end.
     fn leave(slf: &Bound<'_, Self>) {
         Self::ask_leave(slf);
@@ -187,6 +195,11 @@ impl Server {
     #[getter]
     fn requests(&self) -> u64 {
         self.link.lock().reactor.stats().requests
+    }
+
+    /// What is under way.
+    fn inflight(&self, py: Python<'_>) -> PyResult<Vec<Row>> {
+        rows(py, &self.link)
     }
 
     /// Totals since the start; refusals by reason.

@@ -53,7 +53,12 @@ impl Run {
             let text = format!("ASGI callable should return None, but returned '{result}'.");
             self.handle.link.report(py, ERROR, &text, None);
         }
-        finish(py, &self.handle, self.leave(), result.is_none());
+        let end = if result.is_none() {
+            End::Returned
+        } else {
+            End::Failed
+        };
+        finish(py, &self.handle, self.leave(), end);
     }
 
     fn raised(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
@@ -67,11 +72,12 @@ impl Run {
             .is_none()
     }
 
-    /// Keeps the task, unless it has ended already: a loop by itself only knows it weakly.
-    fn keep(&self, task: Py<PyAny>) {
+    /// Keeps the task and its scope, unless it has ended already.
+    fn keep(&self, task: Bound<'_, PyAny>, scope: &Bound<'_, PyDict>) {
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = *place {
-            self.handle.link.lock().tasks.set(place, task);
+            let (task, scope) = (task.unbind(), scope.clone().unbind());
+            self.handle.link.lock().tasks.keep(place, task, scope);
         }
     }
 
@@ -105,21 +111,39 @@ pub fn failed(py: Python<'_>, handle: &Handle, place: Option<usize>, error: PyEr
         .import("asyncio")
         .and_then(|asyncio| asyncio.getattr("CancelledError"))
         .is_ok_and(|kind| error.is_instance(py, &kind));
-    // An application that lets a cancellation through which was not meant for it has failed.
-    if !(cancelled && handle.link.lock().aborted) {
+    // An application that lets a cancellation through which was not meant for it has failed; one that
+    // was told of the server's end may well cancel itself.
+    let meant = cancelled && {
+        let mut state = handle.link.lock();
+        state.aborted || state.is_told(handle.id)
+    };
+    if !meant {
         handle
             .link
             .report(py, ERROR, "Exception in ASGI application\n", Some(&error));
     }
-    finish(py, handle, place, false);
+    let end = if meant { End::Cancelled } else { End::Failed };
+    finish(py, handle, place, end);
     if cancelled { Err(error) } else { Ok(()) }
 }
 
+/// How an application's call ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Returned,
+    /// It was to be cancelled.
+    Cancelled,
+    /// And that was logged.
+    Failed,
+}
+
 /// The application's call is over; so must its response be.
-fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, returned: bool) {
+fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
     let link = &handle.link;
     let mut state = link.lock();
     let task = place.and_then(|place| state.tasks.release(place));
+    // A stream of events that was told to end has ended: there is no other last message.
+    let ended = end != End::Failed && state.is_told(handle.id) && state.reactor.complete(handle.id);
     let unfinished = state
         .current(handle.id)
         .filter(|exchange| exchange.phase != Phase::Complete);
@@ -139,11 +163,11 @@ fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, returned: bool)
     let scope = exchange.scope.take();
     let mut record = exchange.record.take();
     let waiting = std::mem::take(&mut exchange.waiters);
-    let told = state.reactor.fail(handle.id);
+    let told = !ended && state.reactor.fail(handle.id);
     let wanted = !state.scheduled;
     drop(state);
     drop(task);
-    if returned && !gone {
+    if end == End::Returned && !gone && !ended {
         let what = if phase == Phase::Start {
             "starting"
         } else {
@@ -294,7 +318,7 @@ impl Tasks {
         })
     }
 
-    /// Starts a task that runs `run`.
+    /// Starts a task that runs `run`, the application's call with `scope`.
     ///
     /// # Errors
     /// If the loop is closed, or the application raised what is not for applications to handle.
@@ -303,6 +327,7 @@ impl Tasks {
         py: Python<'_>,
         link: &Link,
         run: &Bound<'_, Run>,
+        scope: &Bound<'_, PyDict>,
         factory: bool,
     ) -> PyResult<()> {
         if factory {
@@ -312,7 +337,7 @@ impl Tasks {
                 .object
                 .bind(py)
                 .call_method1(create, (run,))?;
-            run.get().keep(task.unbind());
+            run.get().keep(task, scope);
             return Ok(());
         }
         let make = || {
@@ -324,7 +349,7 @@ impl Tasks {
             Some(eager) => eager.start(py, make, || run.get().has_ended())?,
             None => make()?,
         };
-        run.get().keep(task.unbind());
+        run.get().keep(task, scope);
         Ok(())
     }
 }

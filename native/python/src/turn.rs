@@ -121,6 +121,11 @@ impl Server {
             }
             reactor.gather(batch, gather == Gather::Poll);
         });
+        if stop {
+            let link = &slf.get().link;
+            let told = link.lock().take_told();
+            link.wake(slf.py(), told);
+        }
     }
 
     /// The loop's timer has called.
