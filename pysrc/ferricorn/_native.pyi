@@ -7,7 +7,14 @@ what it needs from it (the application, the loggers, the settings) comes in as a
 import asyncio
 from typing import Any, final
 
-from ferricorn.typing import AccessFormat, AccessLog, AccessStream, ASGI3Application, ErrorLog
+from ferricorn.typing import (
+    AccessFormat,
+    AccessLog,
+    AccessStream,
+    ASGI3Application,
+    ErrorLog,
+    InFlight,
+)
 
 __all__ = ["Server"]
 
@@ -38,6 +45,7 @@ class Server:
         timeout_write: float = 30.0,
         proxy_peers: list[str] | None = None,
         poll: bool = True,
+        drain: object | None = None,
     ) -> Server:
         """Make an engine. Timeouts are seconds, 0 switches one off.
 
@@ -49,7 +57,8 @@ class Server:
         Where there are `proxy_peers` (networks, `unix`, `*`), connections begin with a PROXY
         header, and those of others are closed.
         `poll=False` makes no poller: then only `protocol()` feeds this server, and `listen`,
-        `fileno` and `turn` are of no use.
+        `fileno` and `turn` are of no use. `drain` is the event that scopes show as the extension
+        `ferricorn.drain`.
         """
 
     def listen(self, fd: int) -> None:
@@ -64,13 +73,17 @@ class Server:
     def protocol(self) -> asyncio.Protocol:
         """Make a protocol for a connection that the event loop accepted (the second driver)."""
 
+    def announce_stop(self) -> None:
+        """Close each connection with its next response, and go on accepting."""
+
     def leave(self) -> None:
         """Accept what waits, and no more; close each connection with its next response."""
 
     def stop(self) -> None:
         """End gracefully: serve the backlog, accept no more, close what is idle.
 
-        A busy connection answers its request with `connection: close`.
+        A busy connection answers its request with `connection: close`. An application that sends
+        a stream of events (`text/event-stream`) is told `http.disconnect`.
         """
 
     def abort(self) -> None:
@@ -93,6 +106,9 @@ class Server:
     @property
     def requests(self) -> int:
         """Requests seen since the start."""
+
+    def inflight(self) -> list[InFlight]:
+        """Return what is under way: runs of the application, connections that wait for a peer."""
 
     def counters(self) -> dict[str, int]:
         """Return totals since the start: accepted, bytes_in, bytes_out, refusals by reason."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from types import TracebackType
-from typing import Any, Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
+
+if TYPE_CHECKING:
+    from ferricorn.drain import DrainEvent
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -49,6 +52,12 @@ class _Connection(_MayHaveState):
 
 class _MayHaveExtensions(TypedDict, total=False):
     extensions: dict[str, dict[object, object]]
+
+
+class DrainExtension(TypedDict):
+    """What `scope["extensions"]["ferricorn.drain"]` holds; not to be written into."""
+
+    event: DrainEvent
 
 
 class HTTPScope(_Connection, _MayHaveExtensions):

@@ -285,6 +285,12 @@ PARAMETERS: list[click.Parameter] = [
         float,
     ),
     _option(
+        "--drain-delay",
+        "Seconds to go on serving when asked to end, before --timeout-graceful-shutdown counts: "
+        "scope['extensions']['ferricorn.drain'] says so, and responses close their connections.",
+        float,
+    ),
+    _option(
         "--timeout-worker-healthcheck",
         "Seconds that the event loop of a worker may stand still. 0 for no limit.",
         float,

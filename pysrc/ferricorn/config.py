@@ -186,6 +186,7 @@ class Config:
         proxy_allow_ips: list[str] | str = "127.0.0.1,::1",
         access_log_format: str | None = None,
         log_format: LogFormatType = "text",
+        drain_delay: float = 0.0,
     ) -> None:
         self.app = app
         self.host = host
@@ -255,6 +256,7 @@ class Config:
         self.proxy_allow_ips = proxy_allow_ips
         self.access_log_format = access_log_format
         self.log_format: LogFormatType = log_format
+        self.drain_delay = drain_delay
 
         self.loaded = False
         self._check_log_format()
@@ -316,7 +318,7 @@ class Config:
             if vars(self)[name] not in names:
                 raise OptionError(name, "the protocols are native code and no class replaces them.")
         for name, value in vars(self).items():
-            bounded = name.startswith(("timeout_", "limit_", "backlog", "worker_"))
+            bounded = name.startswith(("timeout_", "limit_", "backlog", "worker_", "drain_"))
             if bounded and not 0 <= (value or 0) < math.inf:
                 raise OptionError(name, f"{value} is no number from 0 on.")
         try:

@@ -2,8 +2,9 @@
 
 Owns the order of things, and the signals. Start: load, lifespan, sockets, driver. Then a tick every
 tenth of a second that looks whether to end; serving itself happens between loop and native
-floor, without this file. End: accept no more, wait for connections, then for tasks, then the
-lifespan. The first SIGINT or SIGTERM asks for that end, and a second SIGINT cuts it short.
+floor, without this file. End: serve on for the drain delay, accept no more, wait for connections,
+then for tasks, then the lifespan. The first SIGINT or SIGTERM asks for that end, a second ends the
+delay, and a second SIGINT cuts everything short.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from ferricorn import _native, drivers
 from ferricorn.application import STARTUP_FAILURE
+from ferricorn.drain import DrainEvent
 from ferricorn.endpoint import Endpoint
+from ferricorn.inflight import table
 from ferricorn.logging import access_log, access_stream, log_error, paint
 from ferricorn.loops.runner import run_coroutine
 from ferricorn.middleware.proxy_headers import BehindProxies
@@ -93,7 +96,12 @@ class Server:
         # For servers whose listeners others have too: between the last connection and the end of
         # idle ones, so many seconds are for requests that are on their way.
         self.last_call = 0.0
-        self._drains_since = 0.0
+        # Seconds between the wish for the end and the end; who is in a hurry may shorten it.
+        self.drain_delay = config.drain_delay
+        # Begins the drain with the next tick, though the end is somebody else's to ask for.
+        self.should_drain = False
+        self._drains = asyncio.Event()
+        self._stopped_at = 0.0
         self.limit_max_requests = config.limit_max_requests
         if self.limit_max_requests is not None:
             self.limit_max_requests += random.randint(0, config.limit_max_requests_jitter)
@@ -194,6 +202,7 @@ class Server:
             timeout_write=config.timeout_write,
             proxy_peers=config.proxy_peers if config.proxy_protocol else None,
             poll=poll,
+            drain=DrainEvent(self._drains),
         )
 
     async def main_loop(self) -> None:
@@ -205,6 +214,8 @@ class Server:
 
     async def on_tick(self, counter: int) -> bool:
         """Do what is due; return whether it is time to end."""
+        if self.should_drain:
+            self._begin_drain()
         if self.config.callback_notify is not None:
             now = time.monotonic()
             if now - self.last_notified > self.config.timeout_notify:
@@ -222,6 +233,7 @@ class Server:
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End: listen no more, let connections and tasks finish, then end the application."""
+        await self._drain()
         logger.info("Shutting down")
         if self._driver is not None and self.last_call:
             self._driver.leave()
@@ -233,11 +245,14 @@ class Server:
         if self._endpoint is not None:
             self._endpoint.close()
 
-        if not await self._drain():
+        if not await self._all_gone():
             logger.error(
                 "Cancel %s running task(s), timeout graceful shutdown exceeded",
                 len(self.server_state.tasks),
             )
+            self._log_in_flight()
+        elif self.force_exit:
+            self._log_in_flight()
         self._release()
         if not self.force_exit:
             await self._gone("tasks", time.monotonic() + _CANCEL_GRACE)
@@ -245,9 +260,29 @@ class Server:
         if not self.force_exit:
             await self._unless_forced(self.lifespan.shutdown())
 
-    async def _drain(self) -> bool:
+    async def _drain(self) -> None:
+        """Tell applications of the end, and serve on for the delay: who asks again ends it."""
+        self._begin_drain()
+        since = time.monotonic()
+        if self.drain_delay:
+            # Whoever asks for the end from now on has asked twice.
+            self.should_exit = True
+            logger.info("Draining for %g seconds. (CTRL+C to end now)", self.drain_delay)
+        while time.monotonic() < since + self.drain_delay and not self.force_exit:
+            await asyncio.sleep(min(TICK, self.drain_delay))
+            await self.on_tick(0)
+        self.drain_delay = 0.0
+
+    def _begin_drain(self) -> None:
+        """Say that the end is near: applications hear the event, clients `connection: close`."""
+        self.should_drain = False
+        if self.server_state.native is not None:
+            self.server_state.native.announce_stop()
+        self._drains.set()
+
+    async def _all_gone(self) -> bool:
         """Wait until nobody is served any more; return False if the time for it is up before."""
-        self._drains_since = time.monotonic()
+        self._stopped_at = time.monotonic()
         await asyncio.sleep(_SETTLE)
         for what, text in (
             ("connections", "Waiting for connections to close. (CTRL+C to force quit)"),
@@ -274,7 +309,16 @@ class Server:
     def _patience(self) -> float:
         """Return when the graceful end is over; who is in a hurry may shorten it meanwhile."""
         grace = self.config.timeout_graceful_shutdown
-        return math.inf if grace is None else self._drains_since + grace
+        return math.inf if grace is None else self._stopped_at + grace
+
+    def in_flight(self) -> str:
+        """Return a table of what is still under way; empty if nothing is."""
+        rows = self.server_state.native.inflight() if self.server_state.native else []
+        return table(rows) if rows else ""
+
+    def _log_in_flight(self) -> None:
+        if rows := self.in_flight():
+            logger.error("Still in flight:\n%s", rows)
 
     async def _unless_forced(self, step: Coroutine[Any, Any, None], hint: str = "") -> None:
         """Await a step of the lifespan, or give it up when the user insists on the end.
@@ -327,10 +371,18 @@ class Server:
             signal.raise_signal(self._captured_signals.pop())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Ask for the end. A second SIGINT, or any second signal before the start, forces it."""
+        """Ask for the end. A second SIGINT, or any second signal before the start, forces it.
+
+        During the drain delay a second signal ends the delay, and forces nothing unless it is the
+        second SIGINT.
+        """
+        if self.should_exit:
+            drains = self.started and self.drain_delay > 0
+            insists = sig == signal.SIGINT or not self.started
+            if insists and (not drains or sig in self._captured_signals):
+                self.force_exit = True
+            self.drain_delay = 0.0
         self._captured_signals.append(sig)
-        if self.should_exit and (sig == signal.SIGINT or not self.started):
-            self.force_exit = True
         self.should_exit = True
 
     @staticmethod

@@ -84,6 +84,8 @@ class AccessFormat(Protocol):
     def prefix(self) -> str:
         """What the ids of requests begin with."""
 
+InFlight = tuple[float, str, dict[str, Any] | None, tuple[str, int] | None]
+"""Age in seconds, what is going on, the scope of a request, the client where there is none."""
 
 ErrorLog = Callable[[int, str, BaseException | None], None]
 """Called with a level of `logging`, a text, and the exception to show with it."""
@@ -159,3 +161,4 @@ class Options(TypedDict, total=False):
     proxy_allow_ips: list[str] | str
     access_log_format: str | None
     log_format: LogFormatType
+    drain_delay: float

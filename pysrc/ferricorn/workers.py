@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
-from ferricorn.config import Config
+from ferricorn.config import Config, OptionError
 from ferricorn.logging import AccessFormatter
 from ferricorn.loops.runner import run_coroutine
 from ferricorn.server import Server
@@ -55,6 +55,10 @@ class FerricornWorker(Worker):  # type: ignore[misc]
         self._share_logs()
         super().load_wsgi()
         self.config = Config(self.wsgi, **{**self._options(), **self.CONFIG_KWARGS})
+        if self.config.drain_delay:
+            raise OptionError(
+                "drain_delay", "gunicorn's end has no delay that workers serve on for."
+            )
 
     def _options(self) -> dict[str, Any]:
         cfg = self.cfg

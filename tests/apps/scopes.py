@@ -24,7 +24,7 @@ async def spoil(scope: Scope, receive: Receive, send: Send) -> None:
 async def spoil_shared(scope: Scope, receive: Receive, send: Send) -> None:
     """Try to write into what is said of an extension."""
     try:
-        scope["extensions"]["http.response.pathsend"]["spoilt"] = True
+        scope["extensions"][scope["query_string"].decode()]["event"] = True
     except TypeError as error:
         await respond(send, type(error).__name__)
 
@@ -35,6 +35,9 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await routes.app(scope, receive, send)
     else:
         extensions = {name: dict(value) for name, value in scope["extensions"].items()}
+        for name in ("is_set", "wait"):
+            assert callable(getattr(extensions["ferricorn.drain"]["event"], name))
+        extensions["ferricorn.drain"]["event"] = "an event"
         await respond(send, repr({**scope, "extensions": extensions}))
 
 

@@ -15,6 +15,7 @@ from tests.support.server import Server
 APP = "tests.apps.scopes:app"
 
 EXTENSIONS: dict[str, dict[str, Any]] = {
+    "ferricorn.drain": {"event": "an event"},
     "http.response.early_hint": {},
     "http.response.pathsend": {},
     "http.response.trailers": {},
@@ -168,8 +169,9 @@ def test_what_an_application_writes_into_a_scope_stays_there(here: Server) -> No
         assert ast.literal_eval(client.get("/").text)["extensions"] == EXTENSIONS
 
 
-def test_what_all_requests_share_cannot_be_written_into(here: Server) -> None:
-    assert here.get("/spoil_shared").text == "TypeError"
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_what_all_requests_share_cannot_be_written_into(here: Server, name: str) -> None:
+    assert here.get(f"/spoil_shared?{name}").text == "TypeError"
 
 
 def test_asgi_2(shared_server: StartServer) -> None:

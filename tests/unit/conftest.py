@@ -25,6 +25,7 @@ class FakeNative:
         self.tasks = 0
         self.requests = 0
         self.calls: list[str] = []
+        self.rows: list[Any] = []
         self.listening: list[tuple[Any, ...]] = []
         self.turns: list[contextvars.Context] = []
         self._watched, self._waker = socket.socketpair()
@@ -44,6 +45,12 @@ class FakeNative:
     def turn(self) -> None:
         self._watched.recv(100)
         self.turns.append(contextvars.copy_context())
+
+    def announce_stop(self) -> None:
+        self.calls.append("announce_stop")
+
+    def inflight(self) -> list[Any]:
+        return self.rows
 
     def stop(self) -> None:
         self.calls.append("stop")

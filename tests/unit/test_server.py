@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ def test_the_lines_of_a_life(native: Any, log: Any) -> None:
         f"INFO: Finished server process [{pid}]",
     ]
     assert native[0].listening == names
-    assert native[0].calls == ["stop", "abort"]
+    assert native[0].calls == ["announce_stop", "stop", "abort"]
 
 
 def test_what_the_native_floor_is_told(native: Any, log: Any) -> None:
@@ -85,6 +86,7 @@ def test_what_the_native_floor_is_told(native: Any, log: Any) -> None:
     asyncio.run(serving(server_of(proxy_headers=False, **options), nothing))
     settings = native[0].settings
     assert callable(settings.pop("error_log"))
+    assert settings.pop("drain").is_set()
     assert settings == {
         **options,
         "state": {"answer": 42},
@@ -198,11 +200,11 @@ def test_the_end_waits_for_connections_then_tasks(native: Any, log: Any) -> None
         await until(log, "Waiting for connections to close. (CTRL+C to force quit)")
         native[0].connections = 0
         await until(log, "Waiting for background tasks to complete. (CTRL+C to force quit)")
-        assert native[0].calls == ["stop"]
+        assert native[0].calls == ["announce_stop", "stop"]
         native[0].tasks = 0
 
     asyncio.run(serving(server_of(), busy))
-    assert native[0].calls == ["stop", "abort"]
+    assert native[0].calls == ["announce_stop", "stop", "abort"]
     assert log.lines[-2] == "INFO: Application shutdown complete."
 
 
@@ -218,8 +220,124 @@ def test_the_end_does_not_wait_for_ever(native: Any, log: Any, grace: float) -> 
 
     asyncio.run(serving(server_of(timeout_graceful_shutdown=grace), busy))
     assert "ERROR: Cancel 2 running task(s), timeout graceful shutdown exceeded" in log.lines
-    assert native[0].calls == ["stop", "abort"]
+    assert native[0].calls == ["announce_stop", "stop", "abort"]
     assert log.lines[-2] == "INFO: Application shutdown complete."
+
+
+@pytest.mark.parametrize("rows", [[], [(1.0, "waits for the application", None, None)]])
+def test_what_is_cut_off_is_listed(native: Any, log: Any, rows: list[Any]) -> None:
+    async def busy(server: Server) -> None:
+        native[0].tasks, native[0].rows = 1, rows
+
+    asyncio.run(serving(server_of(timeout_graceful_shutdown=0), busy))
+    cancel = next(n for n, line in enumerate(log.lines) if "Cancel 1 running task" in line)
+    listed = log.lines[cancel + 1].startswith("ERROR: Still in flight:\nseconds  client")
+    assert listed == bool(rows)
+
+
+# The drain. What it waits for is the clock or a signal, and a test waits for its lines.
+
+
+def drain_of(native: Any) -> Any:
+    return native[0].settings["drain"]
+
+
+def test_the_drain_begins_with_the_end(native: Any, log: Any) -> None:
+    heard = []
+
+    async def hear(server: Server) -> None:
+        async def wait() -> None:
+            await drain_of(native).wait()
+            heard.append(server.should_exit)
+
+        assert not drain_of(native).is_set()
+        waiting = [asyncio.ensure_future(wait()) for _ in range(3)]
+        await asyncio.sleep(0)
+        native[0].tasks = 1
+        server.should_exit = True
+        await asyncio.gather(*waiting)
+        assert drain_of(native).is_set()
+        await drain_of(native).wait()
+        native[0].tasks = 0
+
+    asyncio.run(serving(server_of(), hear))
+    assert heard == [True] * 3
+
+
+def test_an_application_cannot_set_the_event(native: Any) -> None:
+    asyncio.run(serving(server_of(), nothing))
+    event = drain_of(native)
+    assert {name for name in dir(event) if not name.startswith("_")} == {"is_set", "wait"}
+    with pytest.raises(AttributeError):
+        event.is_set = lambda: False
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A clock that stands still until a test moves it."""
+    clock = SimpleNamespace(now=0.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr("ferricorn.server.time", clock)
+    return clock
+
+
+def test_the_delay_comes_before_the_end(native: Any, log: Any, clock: SimpleNamespace) -> None:
+    async def look(server: Server) -> None:
+        server.should_exit = True
+        await until(log, "Draining for 30 seconds.")
+        assert drain_of(native).is_set()
+        clock.now = 29.9
+        await asyncio.sleep(0.2)
+        assert native[0].calls == ["announce_stop"]
+        assert "INFO: Shutting down" not in log.lines
+        clock.now = 30
+
+    asyncio.run(serving(server_of(drain_delay=30), look))
+    assert native[0].calls == ["announce_stop", "stop", "abort"]
+    assert log.lines[-2] == "INFO: Application shutdown complete."
+
+
+def test_the_callback_is_called_during_the_delay(native: Any, log: Any) -> None:
+    calls = []
+
+    async def notify() -> None:
+        calls.append(drain_of(native).is_set())
+        if calls[-1]:
+            server.drain_delay = 0
+
+    server = server_of(callback_notify=notify, timeout_notify=0, drain_delay=3600)
+    asyncio.run(serving(server, nothing))
+    assert calls[-1]
+
+
+def test_the_time_for_the_graceful_end_begins_after_the_delay(
+    native: Any, log: Any, clock: SimpleNamespace
+) -> None:
+    async def busy(server: Server) -> None:
+        native[0].tasks = 1
+        server.should_exit = True
+        await until(log, "Draining for 30 seconds.")
+        clock.now = 30
+        await until(log, "Waiting for background tasks")
+        native[0].tasks = 0
+
+    asyncio.run(serving(server_of(drain_delay=30, timeout_graceful_shutdown=10), busy))
+    assert not any("Cancel" in line for line in log.lines)
+
+
+def test_the_limit_of_requests_has_a_delay_too(native: Any, log: Any) -> None:
+    async def main() -> None:
+        server = server_of(limit_max_requests=2, drain_delay=3600)
+        task = asyncio.ensure_future(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.001)
+        native[0].requests = 2
+        await until(log, "Draining for 3600 seconds.")
+        server.drain_delay = 0
+        await task
+
+    asyncio.run(main())
+    assert len([line for line in log.lines if "Maximum request limit" in line]) == 1
 
 
 def test_the_maximum_of_requests(native: Any, log: Any) -> None:
@@ -319,7 +437,7 @@ def test_a_second_interrupt_forces_the_end(native: Any, log: Any, received: list
 
     asyncio.run(serving(server_of(), kill))
     assert not any("application shutdown" in line for line in log.lines)
-    assert native[0].calls == ["stop", "abort"]
+    assert native[0].calls == ["announce_stop", "stop", "abort"]
 
 
 def test_a_second_sigterm_does_not(native: Any, log: Any, received: list[int]) -> None:
@@ -330,6 +448,47 @@ def test_a_second_sigterm_does_not(native: Any, log: Any, received: list[int]) -
 
     asyncio.run(serving(server_of(), kill))
     assert log.lines[-2] == "INFO: Application shutdown complete."
+
+
+INT, TERM = signal.SIGINT, signal.SIGTERM
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before the delay", "in the delay"])
+@pytest.mark.parametrize(
+    ("numbers", "forced"),
+    [((TERM, TERM), False), ((TERM, INT), False), ((INT, TERM), False), ((INT, INT), True)],
+)
+def test_a_second_signal_ends_the_delay(
+    native: Any, log: Any, received: list[int], numbers: tuple[int, int], forced: bool, early: bool
+) -> None:
+    async def kill(server: Server) -> None:
+        signal.raise_signal(numbers[0])
+        if not early:
+            await until(log, "Draining for 3600 seconds.")
+        signal.raise_signal(numbers[1])
+        assert server.force_exit == forced
+
+    asyncio.run(serving(server_of(drain_delay=3600), kill))
+    assert native[0].calls == ["announce_stop", "stop", "abort"]
+    assert any("Application shutdown complete" in line for line in log.lines) != forced
+    assert received == [*reversed(numbers)]
+
+
+def test_after_the_delay_an_interrupt_forces_the_end(
+    native: Any, log: Any, received: list[int]
+) -> None:
+    async def kill(server: Server) -> None:
+        native[0].connections = 1
+        native[0].rows = [(1.0, "request head incomplete", None, ("127.0.0.1", 5))]
+        signal.raise_signal(TERM)
+        signal.raise_signal(TERM)
+        await until(log, "Waiting for connections")
+        assert not server.force_exit
+        signal.raise_signal(INT)
+        assert server.force_exit
+
+    asyncio.run(serving(server_of(drain_delay=3600), kill))
+    assert any("127.0.0.1:5" in line for line in log.lines)
 
 
 async def hanging_start(scope: Any, receive: Any, send: Any) -> None:

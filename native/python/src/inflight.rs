@@ -3,15 +3,54 @@
 //! Asked for at the end of a server and when it hangs. A row says since when, and one of few plain
 //! words what for; how it is shown is the business of the floor above.
 
-use ferricorn_engine::{Address, Standing, Wait};
+use std::cell::RefCell;
+use std::ptr;
+use std::sync::Arc;
+
+use ferricorn_engine::{Address, ExchangeId, Standing, Wait};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::exchange::Handle;
 use crate::link::{Exchange, Found, Link, Phase};
 use crate::scope::host_and_port;
 
 /// Age in seconds, what is going on, the scope of a run, the client of a connection without one.
 pub type Row = (f64, &'static str, Option<Py<PyDict>>, Option<Py<PyAny>>);
+
+thread_local! {
+    /// The run that makes its first step on this thread. It has no task yet, and may be what hangs.
+    static STARTING: RefCell<Option<Starting>> = const { RefCell::new(None) };
+}
+
+struct Starting {
+    /// Tells one server from another.
+    link: *const Link,
+    exchange: ExchangeId,
+    scope: Py<PyDict>,
+}
+
+/// Has `act` make the first step of a run; who asks meanwhile on this thread learns of its scope.
+pub fn first_step<T>(handle: &Handle, scope: &Bound<'_, PyDict>, act: impl FnOnce() -> T) -> T {
+    let starting = Starting {
+        link: Arc::as_ptr(&handle.link),
+        exchange: handle.id,
+        scope: scope.clone().unbind(),
+    };
+    let before = STARTING.replace(Some(starting));
+    let result = act();
+    let done = STARTING.replace(before);
+    drop(done);
+    result
+}
+
+fn starting(py: Python<'_>, link: &Link, exchange: ExchangeId) -> Option<Py<PyDict>> {
+    STARTING.with_borrow(|starting| {
+        let starting = starting.as_ref()?;
+        let same = ptr::eq(starting.link, link) && starting.exchange == exchange;
+        same.then(|| starting.scope.clone_ref(py))
+    })
+}
 
 /// The rows, in no order.
 ///
@@ -41,6 +80,7 @@ pub fn rows(py: Python<'_>, link: &Link) -> PyResult<Vec<Row>> {
             Found::Past => AFTER,
             Found::Gone => GONE,
         };
+        let scope = scope.or_else(|| starting(py, link, exchange));
         rows.push((seconds(now.saturating_sub(since)), doing, scope, None));
     }
     drop(state);

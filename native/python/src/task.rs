@@ -15,6 +15,7 @@ use ferricorn_proto::FAILURE;
 use crate::eager::Eager;
 use crate::exchange::Handle;
 use crate::ffi::{self, Step};
+use crate::inflight::first_step;
 use crate::link::{Link, Phase};
 
 /// `logging.ERROR`.
@@ -345,10 +346,10 @@ impl Tasks {
                 .bind(py)
                 .call((run,), Some(self.arguments.bind(py)))
         };
-        let task = match &self.eager {
-            Some(eager) => eager.start(py, make, || run.get().has_ended())?,
-            None => make()?,
-        };
+        let task = first_step(&run.get().handle, scope, || match &self.eager {
+            Some(eager) => eager.start(py, make, || run.get().has_ended()),
+            None => make(),
+        })?;
         run.get().keep(task, scope);
         Ok(())
     }

@@ -43,6 +43,9 @@ SIGNALS = {
 }
 """What the parent takes, whether it does something or not."""
 
+# The signals that ask for the end.
+_ENDS = {"INT", "TERM", "BREAK"}
+
 # How a worker ends that was told to.
 _GOOD_ENDS = {0, -signal.SIGTERM, -signal.SIGINT}
 
@@ -85,6 +88,9 @@ class Multiprocess:
         self._upkeep = Upkeep(config)
         self._started = False
         self._stopping = False
+        self._drains = False
+        self._hurried = False
+        self._interrupts = 0
         self._incoming: Process | None = None
         self._outgoing: Process | None = None
         self._due: list[Process] = []
@@ -109,9 +115,10 @@ class Multiprocess:
             self._look_at_upgrade()
         if self._upgrade is not None:
             self._upgrade.abandon()
+        self._stopping = True
         if not self.handed_over:
             systemd.notify("STOPPING=1")
-        self._stopping = True
+            self._drain()
         self.terminate_all()
         self.join_all()
         self._log_parent("Stopping parent process [%d]")
@@ -311,6 +318,33 @@ class Multiprocess:
 
     # The end
 
+    def _drain(self) -> None:
+        """Let the workers serve on for the delay, and say that they will end.
+
+        A second signal ends the delay. Whoever dies meanwhile is buried and not replaced.
+        """
+        if not self.config.drain_delay:
+            return
+        for process in self._all():
+            process.drain()
+        logger.info("Draining for %g seconds. (CTRL+C to end now)", self.config.drain_delay)
+        self._drains = True
+        end = time.monotonic() + self.config.drain_delay
+        while self._all() and not self._hurried and (left := end - time.monotonic()) > 0:
+            self._wait(min(_TURN, left))
+            self.handle_signals()
+            if self._incoming is not None and self._incoming.exitcode is not None:
+                self._leaving.append(self._incoming)
+                self._incoming = self._outgoing = None
+            for process in [each for each in self.processes if each.exitcode is not None]:
+                self.processes.remove(process)
+                self._leaving.append(process)
+            self._bury_leavers()
+        self._drains = False
+        if self._interrupts > 1:
+            # To be passed on when the workers have heard that they are to end.
+            self.signal_queue.append(signal.SIGINT)
+
     def terminate_all(self) -> None:
         """Tell every worker to end."""
         if self._incoming is not None:
@@ -340,26 +374,29 @@ class Multiprocess:
             handler = getattr(self, f"handle_{name.lower()}", None)
             if handler is None:
                 logger.debug("Received signal %s, but no handler is defined for it.", name)
-            elif not self._stopping or name == "INT":
+            elif not self._stopping or name == "INT" or (self._drains and name in _ENDS):
                 handler()
 
     def handle_int(self) -> None:
         """End, or insist on the end."""
-        if self._stopping:
+        self._interrupts += 1
+        if self._stopping and not self._drains:
             for process in self._leaving:
                 process.interrupt()
             return
-        logger.info("Received SIGINT, exiting.")
-        self.should_exit.set()
+        self._end("SIGINT")
 
     def handle_term(self) -> None:
         """End."""
-        logger.info("Received SIGTERM, exiting.")
-        self.should_exit.set()
+        self._end("SIGTERM")
 
     def handle_break(self) -> None:
         """End: what Windows has for SIGTERM."""
-        logger.info("Received SIGBREAK, exiting.")
+        self._end("SIGBREAK")
+
+    def _end(self, name: str) -> None:
+        logger.info("Received %s, exiting.", name)
+        self._hurried = self.should_exit.is_set()
         self.should_exit.set()
 
     def handle_chld(self) -> None:

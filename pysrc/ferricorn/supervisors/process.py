@@ -118,6 +118,11 @@ class Process:
             self._asked = True
             self._signal(signal.SIGQUIT)
 
+    def drain(self) -> None:
+        """Have the process say that its end is near, and serve on."""
+        if hasattr(signal, "SIGUSR1"):
+            self._signal(signal.SIGUSR1)
+
     def terminate(self) -> None:
         """Ask the process to end gracefully."""
         if self.exitcode is None:

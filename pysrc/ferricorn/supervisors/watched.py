@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from ferricorn.server import Server
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from types import FrameType
 
     from ferricorn.config import Config
 
@@ -59,6 +61,12 @@ class WatchedServer(Server):
         self._replaceable = replaceable
         if replaceable:
             self.last_call = _LAST_CALL
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ask for the end. SIGTERM is the word of whoever replaces this server, and has waited."""
+        if self._replaceable and sig == signal.SIGTERM:
+            self.drain_delay = 0.0
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say that it is done."""

@@ -5,7 +5,8 @@ a socket pair, on which the worker's words go up; a word that finds nobody means
 gone, and then the worker ends too rather than holding the port for ever.
 
 SIGQUIT has the worker write what it is doing. Python's own dump comes first, since it needs no
-cooperation of the interpreter; the requests follow as soon as the main thread runs a line.
+cooperation of the interpreter; the requests follow as soon as the main thread runs a line. SIGUSR1
+says that the parent drains before it ends: the worker tells its application, and serves on.
 """
 
 from __future__ import annotations
@@ -106,8 +107,15 @@ def _settle_signals(server: Server) -> None:
             len(state.tasks),
             len(state.connections),
         )
+        if rows := server.in_flight():
+            logger.error("In flight in process [%d]:\n%s", os.getpid(), rows)
+
+    def drain(*_: object) -> None:
+        server.should_drain = True
 
     signal.signal(signal.SIGQUIT, show_requests)
+    if server.config.drain_delay:
+        signal.signal(signal.SIGUSR1, drain)
     with suppress(AttributeError, OSError, ValueError):  # Somebody replaced or closed stderr.
         faulthandler.register(signal.SIGQUIT, all_threads=True, chain=True)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
