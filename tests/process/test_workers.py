@@ -211,6 +211,9 @@ def test_a_worker_that_hangs_says_where_and_is_replaced(
         line = fresh.wait_for(r"Replacing child process \[(\d+)\]: its event loop has not turned")
         fresh.wait_for(r'working\.py", line \d+ in holds_the_loop')
         fresh.wait_for(rf"Process \[{line[1]}\] has 1 request\(s\) in flight")
+        fresh.wait_for(
+            r"127\.0\.0\.1:\d+  GET /holds_the_loop\?.*/never  waits for the application$"
+        )
         fresh.wait_for(rf"Child process \[{line[1]}\] died \(hung, killed by SIGKILL\)")
         assert client.closed()
     assert len(fresh.lines(COMPLETE)) == 3

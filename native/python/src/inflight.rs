@@ -78,7 +78,7 @@ pub fn rows(py: Python<'_>, link: &Link) -> PyResult<Vec<Row>> {
         let doing = match state.find(exchange) {
             Found::Current(exchange) => doing(exchange),
             Found::Past => AFTER,
-            Found::Gone => GONE,
+            Found::Gone => "connection closed, application still running",
         };
         let scope = scope.or_else(|| starting(py, link, exchange));
         rows.push((seconds(now.saturating_sub(since)), doing, scope, None));
@@ -101,13 +101,12 @@ pub fn rows(py: Python<'_>, link: &Link) -> PyResult<Vec<Row>> {
 }
 
 const AFTER: &str = "response complete, application still running";
-const GONE: &str = "client gone, application still running";
 
 fn doing(exchange: &Exchange) -> &'static str {
     let waits = |sends| exchange.waiters.iter().any(|waiter| waiter.sends == sends);
     match exchange.phase {
         Phase::Complete => AFTER,
-        _ if exchange.gone => GONE,
+        _ if exchange.gone => "client gone, application still running",
         Phase::Start if waits(false) && !exchange.body.over => "waits for the request body",
         Phase::Start => "waits for the application",
         Phase::Body | Phase::Trailers if waits(true) => "waits for the client to read",
