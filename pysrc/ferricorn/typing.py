@@ -84,6 +84,7 @@ class AccessFormat(Protocol):
     def prefix(self) -> str:
         """What the ids of requests begin with."""
 
+
 InFlight = tuple[float, str, dict[str, Any] | None, tuple[str, int] | None]
 """Age in seconds, what is going on, the scope of a request, the client where there is none."""
 
