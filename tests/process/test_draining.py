@@ -346,6 +346,7 @@ def test_a_replacement_has_no_delay(two: Server) -> None:
     assert not two.lines("Draining")
     assert two.get("/ready").status == 200
     two.send_signal(signal.SIGTERM)
+    two.wait_for("Draining for 3600 seconds")
     two.send_signal(signal.SIGTERM)
     assert two.wait() == 0
 
@@ -375,7 +376,7 @@ def test_the_second_interrupt_is_passed_on(two: Server) -> None:
 
 
 def test_a_worker_lists_what_it_does_on_demand(server: StartServer) -> None:
-    fresh = server(APP, worker_lifetime=HOUR)
+    fresh = server(APP, worker_lifetime=HOUR, timeout_graceful_shutdown=0)
     pid = int(fresh.wait_for(r"Started server process \[(\d+)\]")[1])
     with ExitStack() as stack:
         busy(fresh, stack)
@@ -385,6 +386,7 @@ def test_a_worker_lists_what_it_does_on_demand(server: StartServer) -> None:
         after = "response complete, application still running"
         listed = rows_of(fresh, rf"In flight in process [{pid}]:")
         assert listed == {**IN_FLIGHT, "GET /works_on": after}
+    assert fresh.stop(signal.SIGTERM) == 0
 
 
 def test_a_terminal_tells_the_workers_too(server: StartServer) -> None:

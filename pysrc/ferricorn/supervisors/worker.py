@@ -76,6 +76,7 @@ class _Channel:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self.server: Server | None = None
+        self._alone = False
 
     def say(self, word: Word) -> None:
         try:
@@ -83,7 +84,12 @@ class _Channel:
         except BlockingIOError:
             pass  # The parent was stopped. It will read what came before.
         except OSError:
-            if self.server is not None and not self.server.should_exit:
+            if self.server is None or self._alone:
+                return
+            self._alone = True
+            # A delay is for who decides on the end, and nobody is left who could end it.
+            self.server.drain_delay = 0.0
+            if not self.server.should_exit:
                 logger.error("The parent process is gone. Ending process [%d].", os.getpid())
                 self.server.should_exit = True
 
