@@ -276,9 +276,12 @@ class Server:
     def _begin_drain(self) -> None:
         """Say that the end is near: applications hear the event, clients `connection: close`."""
         self.should_drain = False
+        self._announce()
+        self._drains.set()
+
+    def _announce(self) -> None:
         if self.server_state.native is not None:
             self.server_state.native.announce_stop()
-        self._drains.set()
 
     async def _all_gone(self) -> bool:
         """Wait until nobody is served any more; return False if the time for it is up before."""
@@ -384,6 +387,9 @@ class Server:
             self.drain_delay = 0.0
         self._captured_signals.append(sig)
         self.should_exit = True
+        # At once: applications that look at `should_exit` may end their event streams before the
+        # next tick.
+        self._announce()
 
     @staticmethod
     def _log_process(text: str, pid: int) -> None:

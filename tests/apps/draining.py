@@ -81,6 +81,15 @@ async def events(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @routes
+async def events_until_drained(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send events until the server begins to end, and say no last word."""
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"first", "more_body": True})
+    await scope["extensions"]["ferricorn.drain"]["event"].wait()
+
+
+@routes
 async def unheard(scope: Scope, receive: Receive, send: Send) -> None:
     """Send a plain stream, and note whether the client seems to leave before its end."""
     await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -176,6 +176,18 @@ def test_none_is_told_during_the_delay(serve: Serve) -> None:
     end_of(fresh)
 
 
+def test_a_stream_that_looks_at_the_event_ends_in_the_delay(serve: Serve) -> None:
+    fresh = serve(drain_delay=HOUR)
+    with fresh.connect() as client:
+        client.request("GET", "/events_until_drained")
+        response = client.head()
+        fresh.send_signal(signal.SIGTERM)
+        assert client.body(response).body == b"first"
+        fresh.wait_for(DRAINS)
+    fresh.send_signal(signal.SIGTERM)
+    end_of(fresh)
+
+
 @pytest.mark.parametrize("end", ["raises", "too_short"])
 def test_a_stream_that_fails_is_cut(serve: Serve, end: str) -> None:
     fresh = serve()

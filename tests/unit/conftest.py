@@ -47,7 +47,8 @@ class FakeNative:
         self.turns.append(contextvars.copy_context())
 
     def announce_stop(self) -> None:
-        self.calls.append("announce_stop")
+        if "announce_stop" not in self.calls:
+            self.calls.append("announce_stop")
 
     def inflight(self) -> list[Any]:
         return self.rows

@@ -163,6 +163,11 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         self.stopping = true;
     }
 
+    /// Whether the stop was announced.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     /// Whether the graceful end has begun.
     pub fn is_ending(&self) -> bool {
         self.closing

@@ -308,9 +308,10 @@ impl State {
         any.then(|| self.departed.remove(&id)).flatten()
     }
 
-    /// Whether an exchange's application was told that the server ends, or would be if it asked.
-    pub fn is_told(&mut self, id: ExchangeId) -> bool {
-        self.reactor.is_ending() && self.current(id).is_some_and(|exchange| exchange.events)
+    /// Whether an exchange is a stream of events whose application may know that the server ends: it
+    /// was told, or has seen it elsewhere since it was announced.
+    pub fn may_end_early(&mut self, id: ExchangeId) -> bool {
+        self.reactor.is_stopping() && self.current(id).is_some_and(|exchange| exchange.events)
     }
 
     /// Those who wait to receive though their stream of events is to end with the server.

@@ -112,11 +112,11 @@ pub fn failed(py: Python<'_>, handle: &Handle, place: Option<usize>, error: PyEr
         .import("asyncio")
         .and_then(|asyncio| asyncio.getattr("CancelledError"))
         .is_ok_and(|kind| error.is_instance(py, &kind));
-    // An application that lets a cancellation through which was not meant for it has failed; one that
-    // was told of the server's end may well cancel itself.
+    // An application that lets a cancellation through which was not meant for it has failed; a stream
+    // of events that ends with its server may well cancel itself.
     let meant = cancelled && {
         let mut state = handle.link.lock();
-        state.aborted || state.is_told(handle.id)
+        state.aborted || state.may_end_early(handle.id)
     };
     if !meant {
         handle
@@ -143,8 +143,9 @@ fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
     let link = &handle.link;
     let mut state = link.lock();
     let task = place.and_then(|place| state.tasks.release(place));
-    // A stream of events that was told to end has ended: there is no other last message.
-    let ended = end != End::Failed && state.is_told(handle.id) && state.reactor.complete(handle.id);
+    // A stream of events that ends with its server has ended: there is no other last message.
+    let ended =
+        end != End::Failed && state.may_end_early(handle.id) && state.reactor.complete(handle.id);
     let unfinished = state
         .current(handle.id)
         .filter(|exchange| exchange.phase != Phase::Complete);

@@ -13,4 +13,5 @@ mod proxying;
 mod refusing;
 mod requests;
 mod stale;
+mod standing;
 mod stopping;

@@ -185,3 +185,23 @@ fn an_abort_cuts_everybody() {
     server.end_of(&mut client);
     server.end_of(&mut idle);
 }
+
+#[test]
+fn a_response_that_has_begun_can_be_ended_where_it_is() {
+    for length in [None, Some(5)] {
+        let mut server = Server::new(options());
+        let mut client = server.connect();
+        client.send(get("/"));
+        let exchange = server.request().exchange;
+        server.start(exchange, length);
+        let part = Data::Copy(b"part");
+        assert_eq!(server.reactor.body(exchange, part, true), Ok(Flow::Ready));
+        assert_eq!(server.reactor.complete(exchange), length.is_none());
+        if length.is_none() {
+            server.until("the last chunk", |_| {
+                client.read();
+                client.text().ends_with("4\r\npart\r\n0\r\n\r\n")
+            });
+        }
+    }
+}
