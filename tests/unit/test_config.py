@@ -145,6 +145,7 @@ def test_what_is_not_supported_yet_is_refused(options: dict[str, Any]) -> None:
         {"port": -1},
         {"port": 65536},
         {"backlog": -1},
+        {"drain_delay": -1},
         {"timeout_write": -0.5},
         {"timeout_write": float("nan")},
         {"timeout_keep_alive": float("inf")},
