@@ -5,6 +5,7 @@ what it needs from it (the application, the loggers, the settings) comes in as a
 """
 
 import asyncio
+import mmap
 from typing import Any, final
 
 from ferricorn.typing import (
@@ -46,6 +47,7 @@ class Server:
         proxy_peers: list[str] | None = None,
         poll: bool = True,
         drain: object | None = None,
+        board: tuple[mmap.mmap, int] | None = None,
     ) -> Server:
         """Make an engine. Timeouts are seconds, 0 switches one off.
 
@@ -58,7 +60,8 @@ class Server:
         header, and those of others are closed.
         `poll=False` makes no poller: then only `protocol()` feeds this server, and `listen`,
         `fileno` and `turn` are of no use. `drain` is the event that scopes show as the extension
-        `ferricorn.drain`.
+        `ferricorn.drain`. `board` is memory that all who accept on the same sockets share, and
+        this server's place in it: each accepts its share of connections.
         """
 
     def listen(self, fd: int) -> None:

@@ -32,6 +32,7 @@ from ferricorn.loops.runner import run_coroutine
 from ferricorn.middleware.proxy_headers import BehindProxies
 
 if TYPE_CHECKING:
+    import mmap
     import socket
     from collections.abc import Coroutine, Iterator
     from types import FrameType
@@ -96,6 +97,8 @@ class Server:
         # For servers whose listeners others have too: between the last connection and the end of
         # idle ones, so many seconds are for requests that are on their way.
         self.last_call = 0.0
+        # And the memory in which they see how many connections each has, with this one's place.
+        self.board: tuple[mmap.mmap, int] | None = None
         # Seconds between the wish for the end and the end; who is in a hurry may shorten it.
         self.drain_delay = config.drain_delay
         # Begins the drain with the next tick, though the end is somebody else's to ask for.
@@ -203,6 +206,7 @@ class Server:
             proxy_peers=config.proxy_peers if config.proxy_protocol else None,
             poll=poll,
             drain=DrainEvent(self._drains),
+            board=self.board if poll else None,
         )
 
     async def main_loop(self) -> None:

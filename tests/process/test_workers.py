@@ -12,13 +12,15 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 from tests.conftest import StartServer
 from tests.support.load import Load
-from tests.support.server import ROOT, Server
+from tests.support.server import PATIENCE, ROOT, Server
 
 APP = "tests.apps.working:app"
 ROUNDS = int(os.environ.get("FERRICORN_TEST_ROUNDS", "3"))
@@ -63,6 +65,39 @@ def test_all_workers_serve(two: Server) -> None:
         while set(load.bodies) != pids:
             load.wait_for_more()
     assert not load.failures
+
+
+def test_connections_are_shared_evenly(server: StartServer) -> None:
+    """Those that come at once, and then those that come one after the other.
+
+    Each of the latter goes to a worker with few connections, and there are enough of them to mend
+    whatever a busy machine made of the former.
+    """
+    fresh = server(APP, workers=4, timeout_keep_alive=PATIENCE)
+    workers(fresh, 4)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(fresh.connect()) for _ in range(40)]
+        for client in clients:
+            client.request("GET", "/")
+        shares = Counter(client.response().text for client in clients)
+        for _ in range(160):
+            shares[stack.enter_context(fresh.connect()).get("/").text] += 1
+    assert len(shares) == 4
+    assert max(shares.values()) <= 1.2 * min(shares.values()), shares
+
+
+def test_a_worker_that_does_nothing_keeps_nobody_waiting(server: StartServer) -> None:
+    """The others keep their connections, so that it soon has the fewest, and should be next."""
+    fresh = server(APP, workers=2, timeout_keep_alive=PATIENCE, timeout_worker_healthcheck=0)
+    pids = workers(fresh)
+    with ExitStack() as stack:
+        os.kill(pids[0], signal.SIGSTOP)
+        for _ in range(40):
+            assert int(stack.enter_context(fresh.connect()).get("/").text) == pids[1]
+        os.kill(pids[0], signal.SIGCONT)
+        # It has the fewest, so one of the next is its own.
+        more = (stack.enter_context(fresh.connect()).get("/").text for _ in range(200))
+        assert str(pids[0]) in more
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

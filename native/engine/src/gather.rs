@@ -54,6 +54,11 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             for index in 0..self.listeners.len() {
                 self.accept(index, batch);
             }
+            if let Some(board) = &mut self.board
+                && !self.listeners.iter().any(|listener| listener.ready)
+            {
+                board.settled();
+            }
         }
     }
 
@@ -110,6 +115,18 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             let listener = &mut self.listeners[index];
             if !listener.ready {
                 return;
+            }
+            if let Some(board) = &mut self.board
+                && let now = self.clock.now()
+                && !board.admits(self.table.len(), now)
+            {
+                if board.again().is_some_and(|again| again > now) {
+                    return;
+                }
+                listener.ready = listener.waits();
+                if !listener.ready || board.give_way(self.table.len(), now) {
+                    return;
+                }
             }
             match listener.accept() {
                 Ok((transport, peer, local)) => self.welcome(transport, peer, local, batch),

@@ -8,11 +8,12 @@
 //! interpreter.
 //!
 //! Rooms, each using only those before it: [`work`], [`peers`], [`options`], [`file`], `clock`, `deadlines`,
-//! `poller`, `transport`, `listener`, [`stats`], `session`, `table`, [`reactor`], and its verbs
+//! [`board`], `poller`, `transport`, `listener`, [`stats`], `session`, `table`, [`reactor`], and its verbs
 //! [`command`], `gather`, `flush`, [`standing`].
 
 #![forbid(unsafe_code)]
 
+pub mod board;
 mod clock;
 pub mod command;
 mod deadlines;
@@ -31,6 +32,7 @@ mod table;
 mod transport;
 pub mod work;
 
+pub use board::Board;
 pub use command::Data;
 pub use options::Options;
 pub use peers::Peers;

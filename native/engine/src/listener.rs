@@ -5,10 +5,11 @@
 //! sockets inherit it, so that it costs no call for a connection.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use mio::net::{TcpListener, UnixListener};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Socket};
 
 use crate::poller::Poller;
@@ -77,6 +78,17 @@ impl Listener {
             ListeningSocket::Tcp(socket) => poller.remove(socket),
             ListeningSocket::Unix(socket) => poller.remove(socket),
         }
+    }
+
+    /// Whether a connection waits to be accepted.
+    pub(crate) fn waits(&self) -> bool {
+        let socket = match &self.socket {
+            ListeningSocket::Tcp(socket) => socket.as_fd(),
+            ListeningSocket::Unix(socket) => socket.as_fd(),
+        };
+        let mut polled = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+        // A look that failed is repeated.
+        poll(&mut polled, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
     }
 
     /// The next waiting connection: its transport, its peer and its local address.

@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ferricorn_proto::{Fault, Millis, Timer, limits};
 
+use crate::board::Board;
 use crate::clock::Clock;
 use crate::deadlines::Deadlines;
 use crate::listener::Listener;
@@ -54,6 +55,8 @@ pub struct Reactor<P: AsRef<[u8]>> {
     pub(crate) spent: Vec<Piece<P>>,
     /// Accepting failed for want of resources; try again at this instant or when a session ends.
     pub(crate) accept_again: Option<Millis>,
+    /// What other workers on the same listeners have; `None` where there are none.
+    pub(crate) board: Option<Board>,
     /// Each response closes its connection.
     pub(crate) stopping: bool,
     /// So does having nothing to do.
@@ -93,6 +96,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             spare: Vec::new(),
             spent: Vec::new(),
             accept_again: None,
+            board: None,
             stopping: false,
             closing: false,
         })
@@ -114,7 +118,15 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let mut listener = Listener::adopt(fd)?;
         listener.register(poller, FIRST_LISTENER + self.listeners.len())?;
         self.listeners.push(listener);
+        if let Some(board) = &self.board {
+            board.post(self.table.len());
+        }
         Ok(())
+    }
+
+    /// Shares the listeners with the workers of this board from now on.
+    pub fn share(&mut self, board: Board) {
+        self.board = Some(board);
     }
 
     /// Connections that are open.
@@ -140,11 +152,20 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         Some(earliest.saturating_sub(self.clock.now()))
     }
 
+    /// When to look again at a connection that was left to other workers, in milliseconds from this
+    /// turn.
+    pub fn next_look(&self) -> Option<Millis> {
+        let again = self.board.as_ref()?.again()?;
+        Some(again.saturating_sub(self.clock.now()))
+    }
+
     /// Whether something waits for the next turn that no socket will report again.
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
             || !self.portions.is_empty()
-            || (self.accept_again.is_none() && self.listeners.iter().any(|one| one.ready))
+            || (self.accept_again.is_none()
+                && self.next_look().is_none()
+                && self.listeners.iter().any(|one| one.ready))
     }
 
     /// Whether output or finished exchanges wait for a flush.
@@ -176,6 +197,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
     /// Accepts what waits to be accepted, and nothing after it; announces the stop.
     pub fn leave(&mut self, batch: &mut Batch) {
         self.announce_stop();
+        self.withdraw();
         self.accept_all(batch);
         let mut listeners = std::mem::take(&mut self.listeners);
         if let Some(poller) = &self.poller {
@@ -202,8 +224,15 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         }
     }
 
+    fn withdraw(&mut self) {
+        if let Some(board) = self.board.take() {
+            board.withdraw();
+        }
+    }
+
     /// Cuts every connection.
     pub fn abort(&mut self, batch: &mut Batch) {
+        self.withdraw();
         for id in self.table.ids() {
             self.drop_session(id, &mut batch.work);
         }
@@ -228,6 +257,9 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             .insert(|id| Session::new(id, transport, (peer, local), now));
         if let (Some(_), Some(session)) = (&self.options.proxy, self.table.get(id)) {
             session.proxy_due = true;
+        }
+        if let Some(board) = &mut self.board {
+            board.accepted(self.table.len());
         }
         id
     }
@@ -342,6 +374,9 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let Some(mut session) = self.table.remove(id) else {
             return;
         };
+        if let Some(board) = &mut self.board {
+            board.closed(self.table.len(), self.clock.now());
+        }
         let cut = session.blocked || !session.output.is_empty();
         session.output.clear(&mut self.spent);
         session.tell_left(work);

@@ -3,7 +3,7 @@
 //! It holds what `PyO3` has no safe or no fast form for, and nothing else: the type of the callables
 //! that an application gets as `receive` and `send` (vectorcall: no argument tuple for a call), one
 //! step of a foreign coroutine (`PyIter_Send`), a `bytes` object whose contents the engine may read
-//! without the interpreter, and duplicates of descriptors that Python owns.
+//! without the interpreter, memory that processes share, and duplicates of descriptors that Python owns.
 
 #![allow(unsafe_code)]
 
@@ -15,8 +15,10 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::raw::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::atomic::AtomicU64;
 
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyType};
@@ -51,6 +53,35 @@ impl AsRef<[u8]> for Payload {
         // SAFETY: start and length are those of the bytes object's contents, which do not move or
         // change while `_owner` lives, and the result borrows from self.
         unsafe { std::slice::from_raw_parts(self.start, self.length) }
+    }
+}
+
+/// Words of memory that several processes share, in a buffer that Python owns.
+pub struct SharedWords {
+    buffer: PyBuffer<u8>,
+}
+
+impl SharedWords {
+    /// # Errors
+    /// If the buffer cannot be written, or holds no whole words.
+    pub fn new(buffer: PyBuffer<u8>) -> PyResult<Self> {
+        let size = size_of::<AtomicU64>();
+        let whole = buffer.buf_ptr().align_offset(align_of::<AtomicU64>()) == 0
+            && buffer.len_bytes().is_multiple_of(size);
+        if whole && buffer.is_c_contiguous() && !buffer.readonly() {
+            return Ok(Self { buffer });
+        }
+        Err(PyValueError::new_err("not writable memory of whole words"))
+    }
+}
+
+impl AsRef<[AtomicU64]> for SharedWords {
+    fn as_ref(&self) -> &[AtomicU64] {
+        let words = self.buffer.len_bytes() / size_of::<AtomicU64>();
+        // SAFETY: the buffer is contiguous, aligned and writable, which `new` saw to, and stays where it
+        // is until it is released, which happens when `self` is dropped. Whoever shares the memory
+        // reads and writes whole words.
+        unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast(), words) }
     }
 }
 

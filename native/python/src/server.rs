@@ -2,8 +2,9 @@
 
 use std::os::fd::RawFd;
 
-use ferricorn_engine::{Options, Peers, Reactor};
+use ferricorn_engine::{Board, Options, Peers, Reactor};
 use ferricorn_proto::{Limits, Millis};
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -29,7 +30,7 @@ impl Server {
         server_header = Some(b"ferricorn".to_vec()), date_header = true, headers = Vec::new(),
         access_log = None, access_stream = None, access_format = None, limit_concurrency = None, timeout_keep_alive = 5.0,
         timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0,
-        proxy_peers = None, poll = true, drain = None,
+        proxy_peers = None, poll = true, drain = None, board = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keywords of a constructor")]
     fn new(
@@ -55,6 +56,7 @@ impl Server {
         proxy_peers: Option<Vec<String>>,
         poll: bool,
         drain: Option<Bound<'_, PyAny>>,
+        board: Option<(PyBuffer<u8>, usize)>,
     ) -> PyResult<Self> {
         let options = Options {
             keep_alive: millis("timeout_keep_alive", timeout_keep_alive)?,
@@ -87,8 +89,15 @@ impl Server {
             refusals: RefusalLog::default(),
         };
         let event_loop = EventLoop::new(r#loop)?;
+        let mut reactor = Reactor::new(options, poll)?;
+        if let Some((buffer, place)) = board {
+            let words = ffi::SharedWords::new(buffer)?;
+            let board = Board::new(Box::new(words), place)
+                .ok_or_else(|| PyValueError::new_err("the board has no such place"))?;
+            reactor.share(board);
+        }
         let link = Link::new(
-            Reactor::new(options, poll)?,
+            reactor,
             names,
             event_loop,
             access_log

@@ -158,13 +158,14 @@ impl Server {
         let mut state = link.lock();
         state.scheduled = scheduled;
         let unfinished = !scheduled && (state.reactor.has_dirty() || state.reactor.has_ready());
-        let deadline = state.reactor.next_deadline();
+        let deadline = state.reactor.next_deadline().map(|after| after + COARSE);
+        let look = state.reactor.next_look();
         drop(state);
         if unfinished {
             Self::schedule(slf);
         }
-        if let Some(deadline) = deadline {
-            Self::arm(slf, deadline);
+        if let Some(after) = deadline.into_iter().chain(look).min() {
+            Self::arm(slf, after);
         }
     }
 
@@ -194,15 +195,12 @@ impl Server {
         }
     }
 
-    /// Has the loop call when the next deadline is due, unless an earlier call will see to it.
-    fn arm(slf: &Bound<'_, Self>, deadline: Millis) {
+    /// Has the loop call after so many milliseconds, unless an earlier call will see to it.
+    fn arm(slf: &Bound<'_, Self>, after: Millis) {
         let (py, this) = (slf.py(), slf.get());
-        let due = this.link.lock().reactor.now() + deadline;
+        let due = this.link.lock().reactor.now() + after;
         let mut timer = locked(&this.timer);
-        if timer
-            .as_ref()
-            .is_some_and(|timer| timer.due <= due + COARSE)
-        {
+        if timer.as_ref().is_some_and(|timer| timer.due <= due) {
             return;
         }
         let earlier = timer.take();
@@ -217,7 +215,7 @@ impl Server {
             clippy::cast_precision_loss,
             reason = "a delay of at most some minutes"
         )]
-        let seconds = (deadline + COARSE) as f64 / 1000.0;
+        let seconds = after as f64 / 1000.0;
         let armed = slf.getattr("_tick").and_then(|tick| {
             let event_loop = &this.link.event_loop;
             let keywords = event_loop.continuation(py);
@@ -228,7 +226,7 @@ impl Server {
         match armed {
             Ok(handle) => {
                 let timer = Timer {
-                    due: due + COARSE,
+                    due,
                     handle: handle.unbind(),
                 };
                 *locked(&this.timer) = Some(timer);

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from ferricorn import systemd
 from ferricorn.application import STARTUP_FAILURE
 from ferricorn.logging import paint
+from ferricorn.supervisors.board import Board
 from ferricorn.supervisors.process import Process
 from ferricorn.supervisors.upgrade import Upgrade, take_ready_fd, tell_ready
 from ferricorn.supervisors.upkeep import Upkeep
@@ -86,6 +87,7 @@ class Multiprocess:
         self._upgrade: Upgrade | None = None
         self._ready_fd = take_ready_fd()
         self._upkeep = Upkeep(config)
+        self._board = Board.open()
         self._started = False
         self._stopping = False
         self._drains = False
@@ -121,6 +123,8 @@ class Multiprocess:
             self._drain()
         self.terminate_all()
         self.join_all()
+        if self._board is not None:
+            self._board.close()
         self._log_parent("Stopping parent process [%d]")
 
     @staticmethod
@@ -161,7 +165,7 @@ class Multiprocess:
     # Starting and ending one
 
     def _start(self) -> Process:
-        process = Process(self.config, self.sockets, self.target)
+        process = Process(self.config, self.sockets, self.target, self._board)
         process.start()
         self._selector.register(process.channel, selectors.EVENT_READ)
         return process

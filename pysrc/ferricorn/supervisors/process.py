@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ferricorn.config import Config
+    from ferricorn.supervisors.board import Board
 
 # A message is one octet; see `watched.Word`, which this side does not import.
 _READY, _LIMIT = b"r", b"l"
@@ -41,12 +42,17 @@ class Process:
         config: Config,
         sockets: list[socket.socket],
         target: Callable[..., None] | None = None,
+        board: Board | None = None,
     ) -> None:
         self.config = config
+        self._board = board
+        self._place = board.take() if board is not None else None
         self.channel, self._child = socket.socketpair()
         self.channel.setblocking(False)
         context: Any = multiprocessing.get_context("fork" if config.preload else "spawn")
-        self.process = context.Process(target=_start, args=(config, sockets, self._child, target))
+        self.process = context.Process(
+            target=_start, args=(config, sockets, self._child, board, self._place, target)
+        )
         _parents_ends.add(self.channel)
         self.ready = False
         self.retired: float | None = None
@@ -151,6 +157,8 @@ class Process:
         self.process.join()
         _parents_ends.discard(self.channel)
         self.channel.close()
+        if self._board is not None and self._place is not None:
+            self._board.give_back(self._place)
 
     def describe_end(self) -> str:
         """Return why the process ended, for the log."""
@@ -187,6 +195,8 @@ def _start(
     config: Config,
     sockets: list[socket.socket],
     channel: socket.socket,
+    board: Board | None,
+    place: int | None,
     target: Callable[..., None] | None,
 ) -> None:
     if config.preload:
@@ -196,4 +206,5 @@ def _start(
             end.close()
     from ferricorn.supervisors.worker import work
 
-    work(config, sockets, channel, target)
+    on_board = None if board is None or place is None else (board.memory, place)
+    work(config, sockets, channel, on_board, target)

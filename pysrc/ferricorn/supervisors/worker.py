@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from ferricorn.supervisors.watched import WatchedServer, Word
 
 if TYPE_CHECKING:
+    import mmap
     import socket
     from collections.abc import Callable
 
@@ -45,9 +46,10 @@ def work(
     config: Config,
     sockets: list[socket.socket],
     channel: socket.socket,
+    place: tuple[mmap.mmap, int] | None,
     target: Callable[..., None] | None,
 ) -> None:
-    """Serve until told to end. `target` replaces the server: it is called with the sockets."""
+    """Serve until told to end. `place` is this worker's on the board; `target` replaces the server: it is called with the sockets."""
     with suppress(AttributeError, OSError):
         # `multiprocessing` took it away; a debugger in the application reads from it.
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
@@ -57,6 +59,7 @@ def work(
     patience = config.timeout_worker_healthcheck
     heartbeat = min(HEARTBEAT, patience / 4) if patience else HEARTBEAT
     server = WatchedServer(config, tell.say, heartbeat, replaceable=True)
+    server.board = place
     tell.server = server
     _settle_signals(server)
     if target is None:
