@@ -11,7 +11,7 @@ export PYTHON PROFILE
 
 BIN = .venv/bin
 
-.PHONY: help build run test bench docs fuzz fmt lint types rust python clean
+.PHONY: help build run test bench docs fuzz fmt lint types rust python endure clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ rust: ## Rust tests only
 python: ## Python tests only (ARGS="-k name")
 	@ci/setup
 	@ci/python-tests $(ARGS)
+
+endure: ## replace, kill and upgrade workers under load, many times (ROUNDS=20)
+	@ci/setup
+	FERRICORN_TEST_ROUNDS=$${ROUNDS:-20} ci/python-tests -s tests/process/test_endurance.py
 
 clean: ## remove everything that was built
 	rm -rf site target native/fuzz/target .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache

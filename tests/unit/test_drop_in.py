@@ -16,8 +16,10 @@ import click
 import pytest
 import uvicorn
 import uvicorn.config
+import uvicorn.supervisors
 
 import ferricorn
+import ferricorn.supervisors
 from ferricorn.cli import main
 
 # Where uvicorn wants whole seconds, fractions are taken too.
@@ -165,6 +167,14 @@ def test_the_attributes_of_a_server() -> None:
     assert hasattr(ours, "_captured_signals")
     assert hasattr(ours, "servers")
     assert public(theirs.server_state) - public(ours.server_state) == set()
+
+
+def test_the_attributes_of_a_parent() -> None:
+    theirs = public(
+        uvicorn.supervisors.Multiprocess(uvicorn.Config("m:app", log_config=None), print, [])
+    )
+    ours = ferricorn.supervisors.Multiprocess(ferricorn.Config("m:app", log_config=None), [])
+    assert theirs - public(ours) == set()
 
 
 METHODS = ["__init__", "_serve", *sorted(public(uvicorn.Server) - {"limit_max_requests"})]

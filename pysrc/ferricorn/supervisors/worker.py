@@ -49,7 +49,11 @@ def work(
     place: tuple[mmap.mmap, int] | None,
     target: Callable[..., None] | None,
 ) -> None:
-    """Serve until told to end. `place` is this worker's on the board; `target` replaces the server: it is called with the sockets."""
+    """Serve until told to end.
+
+    `place` is this worker's on the board. `target` replaces the server: it is called with the
+    sockets.
+    """
     with suppress(AttributeError, OSError):
         # `multiprocessing` took it away; a debugger in the application reads from it.
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
