@@ -287,14 +287,25 @@ class Config:
         return any(name == header for name, _ in self.encoded_headers)
 
     def configure_logging(self) -> None:
-        """Configure the loggers as the options say."""
-        configure_logging(
-            self.log_config,
-            self.log_level,
-            self.access_log,
-            self.use_colors,
-            json_lines=self.log_format == "json",
-        )
+        """Configure the loggers as the options say.
+
+        Raises OptionError for a file that cannot be read or makes no sense.
+        """
+        try:
+            configure_logging(
+                self.log_config,
+                self.log_level,
+                self.access_log,
+                self.use_colors,
+                json_lines=self.log_format == "json",
+            )
+        except Exception as error:
+            if not isinstance(self.log_config, (str, os.PathLike)):
+                raise
+            # The reason of what `logging.config` says is in the exception behind it.
+            reasons = ": ".join(str(each) for each in (error, error.__cause__) if each is not None)
+            problem = f"'{self.log_config}': {' '.join(reasons.split())}"
+            raise OptionError("log_config", problem) from error
 
     def access_format(self) -> AccessFormat | None:
         """Return what access lines look like in this process, None for lines as uvicorn's."""
@@ -307,7 +318,12 @@ class Config:
         except ImportError:
             raise OptionError("env_file", "needs the package python-dotenv.") from None
         logger.info("Loading environment from '%s'", path)
-        load_dotenv(dotenv_path=path)
+        try:
+            if os.path.isdir(path):
+                raise IsADirectoryError("is a directory")
+            load_dotenv(dotenv_path=path)
+        except (OSError, ValueError) as error:
+            raise OptionError("env_file", f"'{path}': {error}") from error
 
     def _check(self) -> None:
         unsupported = find_unsupported(vars(self), defaults())

@@ -14,7 +14,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve, and say when the lifespan ends."""
     await routes.app(scope, receive, send)
     if scope["type"] == "lifespan":
-        print("lifespan over", flush=True)
+        print("lifespan over\n", end="", flush=True)
 
 
 @routes
@@ -38,7 +38,7 @@ async def works(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(3600)
     finally:
         await asyncio.sleep(0.01)
-        print("cleaned up", flush=True)
+        print("cleaned up\n", end="", flush=True)
 
 
 @routes
@@ -58,13 +58,13 @@ async def works_on(scope: Scope, receive: Receive, send: Send) -> None:
     note("busy")
     while not os.path.exists(scope["query_string"]):
         await asyncio.sleep(0.01)
-    print("worked on", flush=True)
+    print("worked on\n", end="", flush=True)
 
 
 @routes
 async def holds_the_loop(scope: Scope, receive: Receive, send: Send) -> None:
     """Let the loop do nothing until the file that the query names is there."""
-    print("holding", flush=True)
+    print("holding\n", end="", flush=True)
     while not os.path.exists(scope["query_string"]):
         pass
     await respond(send)

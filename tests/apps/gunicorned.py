@@ -54,7 +54,7 @@ async def client(scope: Scope, receive: Receive, send: Send) -> None:
 
 @routes
 async def waits_for(scope: Scope, receive: Receive, send: Send) -> None:
-    print("it waits", flush=True)
+    print("it waits\n", end="", flush=True)
     while not Path(scope["query_string"].decode()).exists():
         await asyncio.sleep(0.01)
     await respond(send, str(os.getpid()))

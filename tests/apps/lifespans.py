@@ -24,7 +24,7 @@ async def slow(scope: Scope, receive: Receive, send: Send) -> None:
     """Take longer than the wish to end; see `ordered`."""
     note("slow began")
     await read_body(receive)
-    print("request over", flush=True)
+    print("request over\n", end="", flush=True)
     await respond(send)
 
 
@@ -38,7 +38,7 @@ async def crash(scope: Scope, receive: Receive, send: Send) -> None:
 def _with(lifespan: Lifespan) -> Lifespan:
     async def app(scope: Scope, receive: Receive, send: Send) -> Any:
         if scope["type"] == "lifespan":
-            print(f"lifespan {scope['asgi']} {sorted(scope)}", flush=True)
+            print(f"lifespan {scope['asgi']} {sorted(scope)}\n", end="", flush=True)
             return await lifespan(scope, receive, send)
         return await routes.app(scope, receive, send)
 
@@ -52,7 +52,7 @@ async def _startup(receive: Receive, send: Send) -> None:
 
 async def _shutdown(receive: Receive, send: Send) -> None:
     assert await receive() == {"type": "lifespan.shutdown"}
-    print("ending", flush=True)
+    print("ending\n", end="", flush=True)
     await send({"type": "lifespan.shutdown.complete"})
 
 

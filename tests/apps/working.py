@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.apps.board import Receive, Routes, Scope, Send, respond
+from tests.apps.board import Receive, Routes, Scope, Send, read_body, respond
 
 _boot = Path(os.environ["BOOT"]).read_text() if "BOOT" in os.environ else ""
 if _boot.startswith("exit"):
@@ -32,6 +32,7 @@ async def index(scope: Scope, receive: Receive, send: Send) -> None:
 
 @route
 async def holds_the_loop(scope: Scope, receive: Receive, send: Send) -> None:
+    print("holding\n", end="", flush=True)
     while not Path(scope["query_string"].decode()).exists():
         time.sleep(0.01)
     await respond(send, str(os.getpid()))
@@ -39,10 +40,24 @@ async def holds_the_loop(scope: Scope, receive: Receive, send: Send) -> None:
 
 @route
 async def waits_for(scope: Scope, receive: Receive, send: Send) -> None:
-    print("working", flush=True)
+    print("working\n", end="", flush=True)
     while not Path(scope["query_string"].decode()).exists():
         await asyncio.sleep(0.01)
     await respond(send, str(os.getpid()))
+
+
+@route
+async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+    await respond(send, await read_body(receive))
+
+
+@route
+async def halves(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"one ", "more_body": True})
+    while not Path(scope["query_string"].decode()).exists():
+        await asyncio.sleep(0.01)
+    await send({"type": "http.response.body", "body": b"two"})
 
 
 @route

@@ -295,6 +295,52 @@ def test_wrong_usage_is_status_2(start: Start) -> None:
     assert command.lines[-1].startswith("Error: Invalid value for '--http2': not supported yet")
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "content"),
+    [
+        ("--config", "no.toml", None),
+        ("--config", "broken.toml", b"a = ["),
+        ("--config", "unknown.toml", b"prot = 1"),
+        ("--config", "binary.toml", b"\xff"),
+        ("--log-config", "no.json", None),
+        ("--log-config", "broken.json", b"{"),
+        ("--log-config", "broken.yaml", b"a: ["),
+        ("--log-config", "broken.ini", b"a"),
+        ("--log-config", "unknown.json", b'{"version": 1, "handlers": {"a": {"class": "b.C"}}}'),
+        ("--env-file", "no.env", None),
+        ("--env-file", "binary.env", b"\xff"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_status_2(
+    start: Start, tmp_path: Path, option: str, name: str, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    command = start("main:app", option, name)
+    assert command.end() == 2
+    assert command.lines[-1].startswith("Error: ")
+    assert name in command.lines[-1]
+    assert not any("Traceback" in line for line in command.lines)
+
+
+@pytest.mark.parametrize("option", ["--config", "--log-config", "--env-file"])
+@pytest.mark.parametrize("kind", ["folder", "secret"])
+def test_a_file_that_cannot_be_read_is_status_2(
+    start: Start, tmp_path: Path, option: str, kind: str
+) -> None:
+    path = tmp_path / "unreadable"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.touch(mode=0)
+        if os.access(path, os.R_OK):
+            pytest.skip("nothing is secret to this user")
+    command = start("main:app", option, path.name)
+    assert command.end() == 2
+    assert command.lines[-1].startswith("Error: ")
+    assert "unreadable" in command.lines[-1]
+
+
 def test_the_end_waits_for_a_request_and_a_second_interrupt_does_not(start: Start) -> None:
     command = served(start, "main:app")
     with command.send("/wait"):

@@ -135,6 +135,85 @@ def test_requests_run_to_their_end(two: Server, tmp_path: Path) -> None:
     assert two.wait() == 0
 
 
+# What each signal to the parent does to two workers, as the log says it, and how often.
+EFFECTS = {
+    "SIGTERM": ("Shutting down", 2),
+    "SIGINT": ("Shutting down", 2),
+    "SIGHUP": (TERMINATED, 2),
+    "SIGTTOU": (TERMINATED, 1),
+    "SIGTTIN": (COMPLETE, 3),
+    "SIGUSR2": ("New parent process .* serves", 1),
+    "SIGUSR1": ("", 0),
+    "SIGQUIT": ("", 0),
+    "SIGWINCH": ("", 0),
+}
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_requests_of_every_phase_are_answered(
+    server: StartServer, tmp_path: Path, name: str
+) -> None:
+    """Half a head, half a body, an answer in the making and one on its way."""
+    go = tmp_path / "go"
+    fresh = server(APP, workers=2, timeout_keep_alive=PATIENCE)
+    workers(fresh)
+    parent = fresh.pid
+    with ExitStack() as stack:
+        # Nothing waits for it for ever, whatever fails here.
+        stack.callback(go.touch)
+        idle, head, body, work, stream = (stack.enter_context(fresh.connect()) for _ in range(5))
+        assert idle.get("/").status == 200
+        head.send(b"GET / HTTP/1.1\r\nho")
+        body.request("POST", "/reads", ("content-length", "8"))
+        body.send(b"half")
+        work.request("GET", f"/waits_for?{go}")
+        fresh.wait_for("^working$")
+        stream.request("GET", f"/halves?{go}")
+        response = stream.head()
+        assert stream.read_chunk() == b"one "
+
+        fresh.send_signal(getattr(signal, name))
+        pattern, count = EFFECTS[name]
+        fresh.wait_for_count(pattern, count)
+        if name == "SIGUSR2":
+            (parent,) = numbers(fresh.lines(pattern))
+
+        head.send(b"st: a\r\n\r\n")
+        assert head.response().status == 200
+        body.send(b"half")
+        assert body.response().text == "halfhalf"
+        go.touch()
+        assert work.response().status == 200
+        assert stream.body(response).body == b"two"
+        if not count or name == "SIGTTIN":
+            assert idle.get("/").status == 200
+    if name in ("SIGTERM", "SIGINT"):
+        assert fresh.wait() == 0
+        return
+    assert fresh.get("/").status == 200
+    os.kill(parent, signal.SIGTERM)
+    ended(parent)
+    assert fresh.wait() == 0
+    assert not fresh.lines("Traceback|died")
+
+
+def test_insisting_again_ends_a_worker_that_hangs(two: Server, tmp_path: Path) -> None:
+    never = tmp_path / "never"
+    with ExitStack() as stack:
+        stack.callback(never.touch)
+        client = stack.enter_context(two.connect())
+        client.request("GET", f"/holds_the_loop?{never}")
+        two.wait_for("^holding$")
+        two.send_signal(signal.SIGTERM)
+        two.wait_for_count(FINISHED, 1)
+        two.send_signal(signal.SIGINT)
+        two.wait_for("Received SIGINT, waiting for nobody")
+        two.send_signal(signal.SIGINT)
+        assert client.closed()
+    assert two.wait() == 0
+    assert two.lines("did not end, killed by SIGKILL")
+
+
 def test_a_second_interrupt_waits_for_nobody(two: Server, tmp_path: Path) -> None:
     with two.connect() as client:
         client.request("GET", f"/waits_for?{tmp_path / 'never'}")

@@ -170,9 +170,7 @@ def test_the_attributes_of_a_server() -> None:
 
 
 def test_the_attributes_of_a_parent() -> None:
-    theirs = public(
-        uvicorn.supervisors.Multiprocess(uvicorn.Config("m:app", log_config=None), print, [])
-    )
+    theirs = public(uvicorn.supervisors.Multiprocess(uvicorn.Config("m:app", log_config=None), []))
     ours = ferricorn.supervisors.Multiprocess(ferricorn.Config("m:app", log_config=None), [])
     assert theirs - public(ours) == set()
 

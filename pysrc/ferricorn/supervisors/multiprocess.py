@@ -265,6 +265,7 @@ class Multiprocess:
         """End, or insist on the end."""
         self._interrupts += 1
         if self._stopping and not self._drains:
+            logger.info("Received SIGINT, waiting for nobody.")
             for process in self.crew.leaving:
                 process.interrupt()
             return

@@ -61,6 +61,7 @@ class Process:
         self.born = time.monotonic()
         self._heard = 0.0
         self._asked = False
+        self._insisted = False
 
     def start(self) -> None:
         """Start the process.
@@ -138,11 +139,15 @@ class Process:
             logger.info("Terminated child process [%d]", self.pid)
 
     def interrupt(self) -> None:
-        """Insist: a worker that serves leaves its clients, one that does not is killed."""
-        if self.ready:
+        """Insist: a worker that serves leaves its clients, one that does not is killed.
+
+        So is one that is told again, as its event loop may hang.
+        """
+        if self.ready and not self._insisted:
+            self._insisted = True
             self._signal(signal.SIGINT)
         else:
-            self.kill()
+            self.kill("it did not end")
 
     def kill(self, cause: str | None = None) -> None:
         """End the process at once."""
