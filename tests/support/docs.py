@@ -22,11 +22,6 @@ DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 
 PENDING = {
-    "--drain-delay",
-    "--access-log-format",
-    "--log-format",
-    "--proxy-protocol",
-    "--proxy-allow-ips",
     "--ws-max-connections",
     "--ws-close-timeout",
     "--ws-send-high-water",
