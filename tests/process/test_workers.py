@@ -5,6 +5,7 @@ That no request notices is seen in `test_endurance.py`.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.conftest import StartServer
+from tests.support.client import request
 from tests.support.load import Load
 from tests.support.server import PATIENCE, ROOT, Server
 
@@ -82,6 +84,29 @@ def test_connections_are_shared_evenly(server: StartServer) -> None:
             shares[stack.enter_context(fresh.connect()).get("/").text] += 1
     assert len(shares) == 4
     assert max(shares.values()) <= 1.2 * min(shares.values()), shares
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets the size of a pipe")
+def test_workers_write_their_access_lines_whole(server: StartServer) -> None:
+    import fcntl
+
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    to_pipe = ["sh", "-c", f'exec "$0" "$@" >/proc/self/fd/{writing}']
+    fresh = server(APP, workers=2, log_format="json", prefix=to_pipe, fds=(writing,))
+    os.close(writing)
+    workers(fresh)
+    with ExitStack() as stack, open(reading, "rb", buffering=0) as pipe:
+        # Each has many lines to write when somebody reads at last.
+        for client in [stack.enter_context(fresh.connect()) for _ in range(8)]:
+            client.send(request("GET", "/") * 50)
+            for _ in range(50):
+                assert client.response().status == 200
+        written = b""
+        while written.count(b'"message"') < 400 or not written.endswith(b"}\n"):
+            written += pipe.read(1000)
+    for line in written.splitlines():
+        assert json.loads(line)["path"] == "/"
 
 
 def test_a_worker_that_does_nothing_keeps_nobody_waiting(server: StartServer) -> None:

@@ -13,6 +13,8 @@ use std::time::Duration;
 const ROOM: usize = 1 << 20;
 /// How long the end of a server waits for its last lines.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Workers share a pipe, which takes so much at once as one piece (`PIPE_BUF` of POSIX, on Linux).
+const PIECE: usize = 4096;
 /// Until a stream that takes nothing now is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -112,11 +114,21 @@ impl Lines {
 fn write_all(stream: &mut File, bytes: &[u8]) {
     let mut rest = bytes;
     while !rest.is_empty() {
-        match stream.write(rest) {
+        match stream.write(&rest[..piece(rest)]) {
             Ok(count) => rest = &rest[count..],
             Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return,
         }
     }
+}
+
+/// How much of some lines to write at once: whole lines, so that nobody else's come between.
+fn piece(lines: &[u8]) -> usize {
+    let is_end = |&byte: &u8| byte == b'\n';
+    let most = &lines[..lines.len().min(PIECE)];
+    let end = most.iter().rposition(is_end);
+    // A longer line may be torn.
+    let end = end.or_else(|| lines.iter().position(is_end));
+    end.map_or(lines.len(), |end| end + 1)
 }
