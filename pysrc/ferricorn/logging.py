@@ -332,16 +332,20 @@ def access_stream(*, made: bool = False) -> AccessStream | None:
 
 
 def _log_access(scope: dict[str, Any], status: int, line: str | None = None) -> None:
-    if _access_logger.isEnabledFor(logging.INFO):
-        _access_logger.info(
-            '%s - "%s %s HTTP/%s" %d',
-            client_addr(scope),
-            scope["method"],
-            path_with_query(scope),
-            scope["http_version"],
-            status,
-            extra=None if line is None else {"access_line": line},
-        )
+    if not _access_logger.isEnabledFor(logging.INFO):
+        return
+    try:
+        request = client_addr(scope), scope["method"], path_with_query(scope), scope["http_version"]
+    except Exception:  # Whatever the application made of its scope: a line that is made is written.
+        if line is None:
+            raise
+        request = "", "", "", ""
+    _access_logger.info(
+        '%s - "%s %s HTTP/%s" %d',
+        *request,
+        status,
+        extra=None if line is None else {"access_line": line},
+    )
 
 
 def client_addr(scope: dict[str, Any]) -> str:

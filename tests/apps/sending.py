@@ -94,6 +94,13 @@ async def bytes_with_a_will(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @routes
+async def clears_its_scope(scope: Scope, receive: Receive, send: Send) -> None:
+    """Leave nothing for the log to tell of."""
+    scope.clear()
+    await respond(send, "cleared")
+
+
+@routes
 async def subclasses(scope: Scope, receive: Receive, send: Send) -> None:
     """Send messages of subclasses."""
     await send(

@@ -531,6 +531,15 @@ def test_a_handler_of_the_user_s_gets_the_arguments_and_the_line(
     ]
 
 
+def test_a_handler_of_the_user_s_gets_the_line_of_a_scope_that_is_no_more(
+    server: StartServer, everywhere: dict[str, str], tmp_path: Path
+) -> None:
+    config = user_s_config(tmp_path, "%(access_line)s")
+    running = server(APP, log_config=config, access_log_format="%(m)s %(s)s %(B)s!", **everywhere)
+    assert running.get("/clears_its_scope").text == "cleared"
+    running.wait_for("^- 200 7!$")
+
+
 @pytest.mark.parametrize("options", [{"log_format": "json"}, {"access_log_format": "%(r)s!"}])
 def test_the_log_may_be_changed_while_the_server_runs(
     server: StartServer, options: dict[str, str]
