@@ -23,7 +23,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from ferricorn.config import Config, OptionError
-from ferricorn.logging import AccessFormatter
+from ferricorn.logging import LOGGING_CONFIG, AccessFormatter
 from ferricorn.loops.runner import run_coroutine
 from ferricorn.server import Server
 
@@ -52,9 +52,14 @@ class FerricornWorker(Worker):  # type: ignore[misc]
 
     def load_wsgi(self) -> None:
         """Import the application, and see whether it can be served as gunicorn is set up."""
-        self._share_logs()
+        options = {**self._options(), **self.CONFIG_KWARGS}
+        # A logging configuration of the worker's, as JSON is one, has no part of gunicorn's.
+        if options.get("log_format") != "json":
+            options.setdefault("log_config", None)
+        if options.get("log_config", LOGGING_CONFIG) is None:
+            self._share_logs()
         super().load_wsgi()
-        self.config = Config(self.wsgi, **{**self._options(), **self.CONFIG_KWARGS})
+        self.config = Config(self.wsgi, **options)
         if self.config.drain_delay:
             raise OptionError(
                 "drain_delay", "gunicorn's end has no delay that workers serve on for."
@@ -64,7 +69,6 @@ class FerricornWorker(Worker):  # type: ignore[misc]
         cfg = self.cfg
         grace = cfg.graceful_timeout
         options = {
-            "log_config": None,
             "timeout_keep_alive": cfg.keepalive,
             "timeout_graceful_shutdown": max(grace - _FOR_THE_END, grace / 2),
             "forwarded_allow_ips": cfg.forwarded_allow_ips,

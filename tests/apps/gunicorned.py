@@ -25,6 +25,10 @@ class OwnWorker(FerricornWorker):
     }
 
 
+class JSONWorker(FerricornWorker):
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"log_format": "json"}
+
+
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "lifespan":
         return await routes.app(scope, receive, send)
@@ -58,6 +62,11 @@ async def waits_for(scope: Scope, receive: Receive, send: Send) -> None:
     while not Path(scope["query_string"].decode()).exists():
         await asyncio.sleep(0.01)
     await respond(send, str(os.getpid()))
+
+
+@routes
+async def raises(scope: Scope, receive: Receive, send: Send) -> None:
+    raise RuntimeError("meant to fail")
 
 
 @routes

@@ -6,6 +6,7 @@ The processes are gunicorn's. What is asserted is what its users see: answers, i
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import threading
@@ -230,6 +231,19 @@ def test_access_lines_are_in_gunicorn_s_format(
     assert server.stop() == 0
     lines = server.out if to == "-" else (tmp_path / "access").read_text().splitlines()
     assert lines == [f'<{pid}> "GET /?a HTTP/1.1" 200 -']
+
+
+def test_a_worker_s_log_may_be_json(gunicorn: Callable[..., Gunicorn]) -> None:
+    server = gunicorn(worker="tests.apps.gunicorned.JSONWorker")
+    server.workers()
+    assert server.get("/?a").status == 200
+    assert server.get("/raises").status == 500
+    assert server.stop() == 0
+    lines = [json.loads(line) for line in server.lines("^{")]
+    loggers = [line["logger"] for line in lines]
+    assert loggers.count("uvicorn.access") == 2
+    (error,) = (line for line in lines if line["level"] == "ERROR")
+    assert "meant to fail" in error["traceback"]
 
 
 def test_a_reload_under_load_loses_no_request(gunicorn: Callable[..., Gunicorn]) -> None:
