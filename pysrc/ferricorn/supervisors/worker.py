@@ -33,11 +33,11 @@ HEARTBEAT = 1.0
 """The longest time between two signs of life, in seconds."""
 
 # What is meant for the parent, though a terminal or `kill -HUP -GROUP` sends it to all.
-_OF_THE_PARENT = ("SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR2")
+_OF_THE_PARENT = ("SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2")
 
 # What a forked child would handle as its parent did. For SIGINT and SIGTERM: until the server takes
 # them over there is nothing to end gracefully, and a KeyboardInterrupt's traceback says nothing.
-_AS_ALWAYS = ("SIGINT", "SIGTERM", "SIGCHLD", "SIGUSR1", "SIGWINCH", "SIGBREAK")
+_AS_ALWAYS = ("SIGINT", "SIGTERM", "SIGCHLD", "SIGWINCH", "SIGBREAK")
 
 logger = logging.getLogger("uvicorn.error")
 
