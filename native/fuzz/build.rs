@@ -1,4 +1,5 @@
-//! Writes the seeds of the fuzz targets from the wire cases, where the runner looks for them.
+//! Writes the seeds of the fuzz targets, most of them from the wire cases, where the runner looks for
+//! them.
 //!
 //! A seed is a small good start, and the cases are that already; what the fuzzer finds from there
 //! stays in `corpus`. Neither is kept in the repository.
@@ -29,13 +30,21 @@ fn main() {
     let seeds = here.join("seeds");
     // Seeds of cases that are gone would stay otherwise.
     let _ = fs::remove_dir_all(&seeds);
-    for target in ["request_head", "chunked_body", "connection", "proxy_header"] {
+    for target in [
+        "request_head",
+        "chunked_body",
+        "connection",
+        "proxy_header",
+        "ws_frames",
+        "ws_deflate",
+    ] {
         fs::create_dir_all(seeds.join(target)).expect("the folder can be written");
     }
     for (number, header) in HEADERS.iter().enumerate() {
         let path = seeds.join("proxy_header").join(number.to_string());
         fs::write(path, [b"\x01", *header].concat()).expect("the folder can be written");
     }
+    write_websocket(&seeds);
     let mut files: Vec<_> = fs::read_dir(wire)
         .expect("the cases are there")
         .flatten()
@@ -54,6 +63,26 @@ fn main() {
                 number += 1;
                 write(&seeds, number, &bytes);
             }
+        }
+    }
+}
+
+/// Messages by instruction: how a frame begins, its length, its payload.
+fn write_websocket(seeds: &Path) {
+    let text: &[u8] =
+        b"\x01\x04gr\xc3\xbc\x00\x01\xc3\x80\x03\x9fe!\x89\x01p\x8a\x00\x88\x05\x03\xe8bye";
+    // The examples of RFC 7692 section 7.2.3, and a text in two frames.
+    let hello: &[u8] = b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\xc1\x05\xf2\x00\x11\x00\x00";
+    let blocks: &[u8] = b"\xc2\x0d\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00";
+    let last: &[u8] = b"\xc1\x08\xf3\x48\xcd\xc9\xc9\x07\x00\x00";
+    let stored: &[u8] = b"\x42\x05\x00\x05\x00\xfa\xff\x80\x06hello\x00";
+    for (number, program) in [text, hello, blocks, last, stored].iter().enumerate() {
+        for choice in [0x00, 0x02, 0x83_u8] {
+            let name = format!("{number}-{choice}");
+            let seed = [&[choice & 0x7f, 3][..], program].concat();
+            fs::write(seeds.join("ws_frames").join(&name), seed).expect("as before");
+            let seed = [&[choice, 2][..], program].concat();
+            fs::write(seeds.join("ws_deflate").join(&name), seed).expect("as before");
         }
     }
 }

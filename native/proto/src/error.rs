@@ -44,6 +44,10 @@ pub enum Fault {
     OldTransferEncoding,
     LengthAndEncoding,
     UnmetExpectation,
+    InvalidWebSocketKey,
+    WebSocketVersion,
+    InvalidSubprotocol,
+    InvalidExtensions,
     InvalidChunkSize,
     ChunkTooLarge,
     InvalidChunkExtension,
@@ -105,6 +109,10 @@ impl Fault {
         Self::OldTransferEncoding,
         Self::LengthAndEncoding,
         Self::UnmetExpectation,
+        Self::InvalidWebSocketKey,
+        Self::WebSocketVersion,
+        Self::InvalidSubprotocol,
+        Self::InvalidExtensions,
         Self::InvalidChunkSize,
         Self::ChunkTooLarge,
         Self::InvalidChunkExtension,
@@ -294,6 +302,26 @@ impl Fault {
                 "unmet_expectation",
                 "the only expectation that can be met is 100-continue",
             ),
+            Self::InvalidWebSocketKey => (
+                400,
+                "invalid_websocket_key",
+                "the Sec-WebSocket-Key field is not there once with sixteen bytes in base64",
+            ),
+            Self::WebSocketVersion => (
+                426,
+                "websocket_version",
+                "the version of the WebSocket protocol is not 13",
+            ),
+            Self::InvalidSubprotocol => (
+                400,
+                "invalid_subprotocol",
+                "a WebSocket subprotocol is not a token",
+            ),
+            Self::InvalidExtensions => (
+                400,
+                "invalid_extensions",
+                "the Sec-WebSocket-Extensions field is malformed",
+            ),
             Self::InvalidChunkSize => (
                 400,
                 "invalid_chunk_size",
@@ -435,6 +463,13 @@ pub enum Misuse {
     ForbiddenField,
     ContentTooLong,
     ContentTooShort,
+    /// What only an open `WebSocket` can do.
+    NotWebSocket,
+    /// A close code that no close frame may carry.
+    InvalidCloseCode(u16),
+    InvalidSubprotocol,
+    /// A subprotocol that the client did not offer, or a second one.
+    UnexpectedSubprotocol,
 }
 
 impl fmt::Display for Misuse {
@@ -467,6 +502,12 @@ impl fmt::Display for Misuse {
             Self::ForbiddenField => f.write_str("This header is not allowed here."),
             Self::ContentTooLong => f.write_str("Response content longer than Content-Length"),
             Self::ContentTooShort => f.write_str("Response content shorter than Content-Length"),
+            Self::NotWebSocket => f.write_str("There is no open WebSocket."),
+            Self::InvalidCloseCode(code) => write!(f, "Invalid WebSocket close code {code}."),
+            Self::InvalidSubprotocol => f.write_str("Invalid WebSocket subprotocol."),
+            Self::UnexpectedSubprotocol => {
+                f.write_str("The client did not offer this WebSocket subprotocol.")
+            }
         }
     }
 }

@@ -57,6 +57,37 @@ pub const PROXY_LINE: usize = 107;
 /// room for extensions, of which a client's certificate is the largest in use.
 pub const PROXY_BLOCK: usize = 4096;
 
+/// What the peer of a WebSocket may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WsLimits {
+    /// Bytes of a message, as they were before they were compressed; uvicorn's default.
+    pub message: usize,
+    /// Frames of one message. A message of the greatest length fits in pieces of 128 bytes; smaller
+    /// ones are a waste of everybody's time, and empty ones a flood that no other bound sees.
+    pub fragments: u32,
+}
+
+impl Default for WsLimits {
+    fn default() -> Self {
+        Self {
+            message: 16 * 1024 * 1024,
+            fragments: 131_072,
+        }
+    }
+}
+
+/// Room that is made for bytes that are announced and have not come, or that may come of compressed
+/// ones: one full read. Otherwise a buffer grows with what is in it.
+pub const WS_AHEAD: usize = 65_536;
+
+/// Waiting output at which pings are no longer answered one by one: more than the pongs to all
+/// pings of an honest client, and little for one that does not read.
+pub const WS_PONGS: usize = 16_384;
+
+/// Idle streams for inflating that are kept. One serves all messages that arrive whole; more are in
+/// use only where compressed messages arrive in pieces.
+pub const WS_INFLATERS: usize = 4;
+
 /// Request body bytes handed up but not asked for at which reading stops: one full read more than
 /// the application works on, so that the socket stays busy and memory stays flat.
 pub const BODY_HIGH_WATER: usize = 65_536;

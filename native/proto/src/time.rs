@@ -23,6 +23,17 @@ pub enum Timer {
     Linger,
 }
 
+/// A WebSocket has no requests. What it waits for takes the places of what they wait for, so that the
+/// table of an idle connection stays small.
+impl Timer {
+    /// The next ping.
+    pub const PING: Self = Self::KeepAlive;
+    /// The answer to a ping.
+    pub const PONG: Self = Self::Body;
+    /// The peer's close frame after ours.
+    pub const CLOSE: Self = Self::Head;
+}
+
 const ALL: [Timer; 5] = [
     Timer::Head,
     Timer::Body,

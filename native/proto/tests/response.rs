@@ -611,6 +611,12 @@ fn every_refusal_is_a_complete_response_that_names_the_fault() {
             head.contains("\r\nretry-after: 1"),
             fault == Fault::Overloaded
         );
+        assert_eq!(
+            head.contains(
+                "\r\nsec-websocket-version: 13\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            ),
+            fault == Fault::WebSocketVersion
+        );
         assert_eq!(body, fault.reason());
         assert!(http.is_closing());
     }

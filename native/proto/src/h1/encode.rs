@@ -61,7 +61,7 @@ fn checked_value(value: &[u8]) -> Result<&[u8], Misuse> {
 
 /// RFC 9112 section 4. The version is the server's own, whatever the client's
 /// (RFC 9110 section 2.5).
-pub(super) fn status_line(out: &mut Vec<u8>, status: u16) {
+pub(crate) fn status_line(out: &mut Vec<u8>, status: u16) {
     if status == 200 {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
         return;
@@ -93,6 +93,7 @@ pub fn decimal(out: &mut Vec<u8>, number: u64) {
 fn phrase(status: u16) -> &'static str {
     match status {
         100 => "Continue",
+        101 => "Switching Protocols",
         102 => "Processing",
         103 => "Early Hints",
         200 => "OK",

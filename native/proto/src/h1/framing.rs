@@ -198,7 +198,7 @@ impl Framing {
 }
 
 /// The members of a comma-separated list (RFC 9110 section 5.6.1), empty ones included.
-pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&octet| octet == b',').map(trim)
 }
 

@@ -14,8 +14,10 @@ mod state;
 mod writer;
 
 use self::decode::Decoder;
+pub(crate) use self::encode::{field_line, status_line};
+pub(crate) use self::framing::list;
 use self::head::{Head, Scan};
-use self::octets::is_token_octet;
+pub(crate) use self::octets::{is_token, is_token_octet, trim};
 use self::state::{Input, Receive, Send, State};
 use self::writer::Answer;
 pub use self::writer::{HeadWriter, InfoWriter, Preset, TrailerWriter};

@@ -44,11 +44,11 @@ pub(super) fn token_lower(octet: u8) -> u8 {
 }
 
 #[inline]
-pub(super) fn is_token_octet(octet: u8) -> bool {
+pub(crate) fn is_token_octet(octet: u8) -> bool {
     token_lower(octet) != 0
 }
 
-pub(super) fn is_token(bytes: &[u8]) -> bool {
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&octet| is_token_octet(octet))
 }
 
@@ -65,7 +65,7 @@ pub(super) fn is_value_octet(octet: u8) -> bool {
 }
 
 /// Without surrounding OWS.
-pub(super) fn trim(bytes: &[u8]) -> &[u8] {
+pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
     let start = bytes
         .iter()
         .position(|&octet| !is_space(octet))

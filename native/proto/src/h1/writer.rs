@@ -407,6 +407,11 @@ impl Answer {
             // RFC 9110 section 10.2.3. Load that turns requests away rises and falls in seconds.
             out.extend_from_slice(b"retry-after: 1\r\n");
         }
+        if self.status == 426 {
+            // RFC 6455 section 4.4, and RFC 9110 sections 7.8 and 15.5.22: what to upgrade to.
+            out.extend_from_slice(b"sec-websocket-version: 13\r\nupgrade: websocket\r\n");
+            out.extend_from_slice(b"connection: upgrade\r\n");
+        }
         if !self.keep {
             out.extend_from_slice(b"connection: close\r\n");
         }

@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of the checker")]
 
 pub mod session;
+pub mod ws;
 
 use ferricorn_proto::{
     BodyFraming, BodyLength, Eof, Event, Field, Http1, Limits, Preset, RecvBuf, RequestHead,
