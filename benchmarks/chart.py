@@ -25,6 +25,7 @@ _COLOURS = {
     "uvicorn": "#000000",
     "gunicorn": "#cc79a7",
     "hypercorn": "#999999",
+    "socketify": "#e69f00",
 }
 _LEFT, _RIGHT, _TOP, _STEP, _WIDTH = 230, 40, 92, 30, 880
 _LOWEST, _HIGHEST = 1 / 32, 16

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from process import CLIENT_CORE, MeasurementError, Process, ask, read_answer
-from servers import HERE
+from servers import HERE, MESSENGER
 
 if TYPE_CHECKING:
     from rows import Row
@@ -55,9 +55,11 @@ def measure(server: Server, row: Row, seconds: float, warm_up: float) -> Sample:
     with tempfile.NamedTemporaryFile() as log, Process(server, row, log) as process:
         if row.kind == "idle":
             return _idle(process, row)
+        if row.kind == "quiet":
+            return _quiet(process, row)
         if row.kind == "lag":
             ask(process.port, "/start")
-        _wrk(process, row, warm_up)
+        _run_client(process, row, warm_up)
         if row.kind == "lag":
             ask(process.port, "/start")
         sample = _load(process, row, seconds)
@@ -68,7 +70,7 @@ def measure(server: Server, row: Row, seconds: float, warm_up: float) -> Sample:
 
 def _load(process: Process, row: Row, seconds: float) -> Sample:
     before, started, machine = process.time(), time.monotonic(), _machine_time()
-    result = _wrk(process, row, seconds)
+    result = _run_client(process, row, seconds)
     after, elapsed, others = process.time(), time.monotonic() - started, _machine_time() - machine
     requests = result["requests"]
     total = (after.total - before.total) * 1e6 / requests
@@ -98,17 +100,15 @@ def _machine_time() -> float:
     return busy - own.user - own.system - own.children_user - own.children_system
 
 
-def _wrk(process: Process, row: Row, seconds: float) -> dict[str, int]:
+def _run_client(process: Process, row: Row, seconds: float) -> dict[str, int]:
     """Run the client and return its RESULT line."""
-    url = f"http://127.0.0.1:{process.port}{row.path}"
-    command = ["taskset", "-c", CLIENT_CORE, "wrk", "-t1", f"-c{row.connections}"]
-    command += [f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", str(HERE / "load.lua")]
+    command = (_messenger if row.kind == "messages" else _wrk)(process, row, seconds)
     run = subprocess.run(
-        [*command, url, "--", *row.arguments], capture_output=True, text=True, check=False
+        ["taskset", "-c", CLIENT_CORE, *command], capture_output=True, text=True, check=False
     )
     lines = [line for line in run.stdout.splitlines() if line.startswith("RESULT ")]
     if not lines:
-        raise MeasurementError(f"wrk: {(run.stderr or run.stdout).strip()}")
+        raise MeasurementError(f"{command[0]}: {(run.stderr or run.stdout).strip()}")
     pairs = (word.split("=") for word in lines[0].split()[1:])
     result = {name: int(value) for name, value in pairs}
     faults = ("status", "connect", "read", "write", "timeout")
@@ -116,6 +116,19 @@ def _wrk(process: Process, row: Row, seconds: float) -> dict[str, int]:
     if wrong or not result["requests"]:
         raise MeasurementError(f"of {result['requests']} requests: {wrong or 'none answered'}")
     return result
+
+
+def _messenger(process: Process, row: Row, seconds: float) -> list[str]:
+    size, *mode = row.arguments
+    numbers = (process.port, row.path, row.connections, size, max(1, round(seconds)))
+    return [str(MESSENGER), *map(str, numbers), *mode]
+
+
+def _wrk(process: Process, row: Row, seconds: float) -> list[str]:
+    url = f"http://127.0.0.1:{process.port}{row.path}"
+    command = ["wrk", "-t1", f"-c{row.connections}", f"-d{max(1, round(seconds))}s"]
+    command += ["--timeout", "10s", "-s", str(HERE / "load.lua")]
+    return [*command, url, "--", *row.arguments]
 
 
 def _idle(process: Process, row: Row) -> Sample:
@@ -147,3 +160,47 @@ def _idle(process: Process, row: Row) -> Sample:
         for client in clients:
             client.close()
     return Sample(memory=(after - before) / row.connections)
+
+
+_HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
+)
+# A text of two letters, masked with zeros, and its echo.
+_SENT, _ECHOED = b"\x81\x82\0\0\0\0hi", b"\x81\x02hi"
+
+
+def _quiet(process: Process, row: Row) -> Sample:
+    """Resident memory that each of many WebSockets adds, once it had a message and is kept."""
+    clients: list[socket.socket] = []
+    try:
+        # What the first ones load and allocate is not what a connection costs.
+        for _ in range(200):
+            clients.append(_open_websocket(process.port))
+        before = process.resident()
+        for _ in range(row.connections):
+            clients.append(_open_websocket(process.port))
+        time.sleep(0.5)
+        after = process.resident()
+    except OSError as error:
+        raise MeasurementError(f"after {len(clients)} connections: {error}") from error
+    finally:
+        for client in clients:
+            client.close()
+    return Sample(memory=(after - before) / row.connections)
+
+
+def _open_websocket(port: int) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", port), timeout=10)
+    client.sendall(_HANDSHAKE)
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += client.recv(1)
+        if not received:
+            raise ConnectionError("closed in the handshake")
+    client.sendall(_SENT)
+    echoed = client.recv(100)
+    if not echoed or (echoed[0] & 0x8F) != _ECHOED[0]:
+        raise ConnectionError(f"{echoed!r} is no echo")
+    return client

@@ -20,7 +20,13 @@ REFERENCES = ("uvicorn", "peregrine")
 DISTURBED = 0.05
 
 # The figure by which a kind of row is compared.
-MAIN = {"load": "total", "idle": "memory", "lag": "lag"}
+MAIN = {
+    "load": "total",
+    "messages": "total",
+    "idle": "memory",
+    "quiet": "memory",
+    "lag": "lag",
+}
 
 
 def figure(rounds: Rounds, row: str, server: str, name: str) -> float | None:
@@ -74,7 +80,7 @@ def _disturbance(rounds: Rounds, row: Row) -> str:
 
 def _heading(row: Row) -> str:
     references = "".join(f"{'/' + name:>11}" for name in REFERENCES)
-    if row.kind == "idle":
+    if row.kind in ("idle", "quiet"):
         return f"  {'':12}{'KiB each':>10}{references}"
     lag = f"{'lag p99 us':>12}{references}" if row.kind == "lag" else references
     return (
@@ -95,7 +101,7 @@ def _line(rounds: Rounds, row: Row, server: str) -> str:
     ratios = "".join(
         f"{_ratio(ratio(rounds, row.name, server, other, main)):>11}" for other in REFERENCES
     )
-    if row.kind == "idle":
+    if row.kind in ("idle", "quiet"):
         return f"  {server:12}{value('memory') / 1024:>10.2f}{ratios}"
     lag = f"{value('lag'):>12.0f}{ratios}" if row.kind == "lag" else ratios
     totals = [one["total"] for one in found]

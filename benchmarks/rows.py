@@ -1,8 +1,8 @@
 """The rows of the table: which application is asked for what, and by how many connections.
 
-A row is data. Three kinds of measurement exist: `load` drives the server as fast as it answers,
-`idle` counts the memory of kept connections, `lag` reads how late a heartbeat inside the
-application was under load.
+A row is data. Five kinds of measurement exist: `load` drives the server as fast as it answers,
+`messages` does so over WebSockets, `idle` counts the memory of kept connections and `quiet` that of
+open WebSockets, `lag` reads how late a heartbeat inside the application was under load.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 class Row:
     """One line of the table.
 
-    `arguments` go to load.lua. `floor` says that the constant answer of floor.c fits the row.
+    `arguments` go to load.lua, or to websocket.c as size, mode and, maybe, `deflate`. `floor` says
+    that the constant answer of floor.c fits the row.
     """
 
     name: str
@@ -26,6 +27,11 @@ class Row:
     kind: str = "load"
     floor: bool = False
     access_log: bool = False
+
+    @property
+    def deflates(self) -> bool:
+        """Whether clients offer to compress messages."""
+        return "deflate" in self.arguments or self.kind == "quiet"
 
 
 ROWS = (
@@ -42,5 +48,25 @@ ROWS = (
     Row("threaded", "FastAPI def", "with_fastapi:app", path="/threaded/42?q=item"),
     Row("log", "hello, access log on", "plain:hello", access_log=True),
     Row("idle", "5,000 idle connections", "plain:hello", connections=5000, kind="idle", floor=True),
+    Row("ws-16", "WebSocket, 16 B", "sockets:echo", kind="messages", arguments=("16", "echo")),
+    Row(
+        "ws-64k", "WebSocket, 64 KiB", "sockets:echo", kind="messages", arguments=("65536", "echo")
+    ),
+    Row(
+        "ws-deflate",
+        "WebSocket, 1 KiB deflated",
+        "sockets:echo",
+        kind="messages",
+        arguments=("1024", "echo", "deflate"),
+    ),
+    Row(
+        "ws-broadcast",
+        "WebSocket, 1 to 1,000",
+        "sockets:broadcast",
+        connections=1000,
+        kind="messages",
+        arguments=("64", "broadcast"),
+    ),
+    Row("ws-idle", "2,000 idle WebSockets", "sockets:echo", connections=2000, kind="quiet"),
     Row("lag", "loop lag, 512 connections", "plain:heartbeat", connections=512, kind="lag"),
 )

@@ -23,7 +23,7 @@ from measure import measure
 from process import MeasurementError
 from report import Rounds, failed, table
 from rows import ROWS, Row
-from servers import FLOOR, HERE, PEERS, Server, catalogue, ferricorn
+from servers import FLOOR, HERE, MESSENGER, PEERS, Server, catalogue, ferricorn
 from setting import describe, prepare
 from verdict import verdicts
 
@@ -38,7 +38,7 @@ def main() -> int:
         options.servers.append(name)
     chosen = [servers[name] for name in options.servers]
     rows = [row for row in ROWS if row.name in options.rows]
-    _check_ground(chosen)
+    _check_ground()
 
     prepare()
     setting = describe([server.package for server in chosen if server.package])
@@ -73,7 +73,7 @@ def _measure(
     options: argparse.Namespace,
     found: dict[str, list[dict[str, float]] | str],
 ) -> None:
-    for number in range(1 if row.kind == "idle" else options.rounds):
+    for number in range(1 if row.kind in ("idle", "quiet") else options.rounds):
         for server in servers if number % 2 == 0 else reversed(servers):
             if (server.name == "floor" and not row.floor) or failed({"": found}, "", server.name):
                 continue
@@ -87,8 +87,8 @@ def _measure(
             so_far.append(sample)
 
 
-def _check_ground(servers: list[Server]) -> None:
-    """Say in one sentence what is missing."""
+def _check_ground() -> None:
+    """Say in one sentence what is missing, and compile what is in C."""
     if not (PEERS / "python").exists():
         sys.exit("benchmarks: no environment with the peers; `make bench` makes it")
     for tool in ("wrk", "taskset", "cc"):
@@ -96,10 +96,10 @@ def _check_ground(servers: list[Server]) -> None:
             sys.exit(f"benchmarks: {tool} is needed; on Debian, it comes with wrk, util-linux, gcc")
     if (os.cpu_count() or 1) < 2:
         sys.exit("benchmarks: two cores are needed, one for the server and one for the client")
-    if any(server.name == "floor" for server in servers):
-        FLOOR.parent.mkdir(exist_ok=True)
-        source = HERE / "floor.c"
-        subprocess.run(["cc", "-O2", "-o", str(FLOOR), str(source)], check=True)
+    FLOOR.parent.mkdir(exist_ok=True)
+    for program in (FLOOR, MESSENGER):
+        source = HERE / f"{program.name}.c"
+        subprocess.run(["cc", "-O2", "-o", str(program), str(source)], check=True)
 
 
 def _options() -> argparse.Namespace:

@@ -22,6 +22,7 @@ ROOT = HERE.parent
 PEERS = ROOT / ".venv-bench" / "bin"
 
 FLOOR = HERE / "results" / "floor"
+MESSENGER = HERE / "results" / "websocket"
 
 # Longer than any round: an idle connection is kept because it is allowed to be, not by luck.
 KEPT = 600
@@ -88,9 +89,19 @@ def peregrine(row: Row, port: int) -> list[str]:
     log = ["--access-log"] if row.access_log else []
     many = ["--max-connections", "8192"] if row.connections > 1000 else []
     keep = ["--keep-alive", str(KEPT * 1000)] if row.kind == "idle" else []
+    deflate = ["--ws-compress"] if row.deflates else []
     return [
         *(str(PEERS / "peregrine"), "--venv", str(PEERS.parent), "--port", str(port)),
-        *(*log, *many, *keep, row.app),
+        *(*log, *many, *keep, *deflate, row.app),
+    ]
+
+
+def socketify(row: Row, port: int) -> list[str]:
+    """socketify's ASGI interface, which has one loop for everything."""
+    deflate = ["--ws-per-message-deflate", "true"] if row.deflates else []
+    return [
+        *(str(PEERS / "python"), "-m", "socketify", row.app, "--interface", "asgi"),
+        *("--port", str(port), "--workers", "1", *deflate),
     ]
 
 
@@ -128,6 +139,7 @@ def catalogue() -> dict[str, Server]:
         Server("granian", granian, package="granian"),
         Server("gunicorn", gunicorn, package="gunicorn"),
         Server("hypercorn", hypercorn, package="hypercorn"),
+        Server("socketify", socketify, package="socketify"),
         Server("floor", floor),
     ]
     return {server.name: server for server in servers}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from report import Rounds
 
 OURS = "ferricorn"
-PEERS = ("uvicorn", "peregrine", "granian", "gunicorn", "hypercorn")
+PEERS = ("uvicorn", "peregrine", "granian", "gunicorn", "hypercorn", "socketify")
 _KINDS = {row.name: row.kind for row in ROWS}
 
 
@@ -44,9 +44,12 @@ PROMISES = (
     Promise("fastapi"),
     Promise("threaded"),
     Promise("lag", 1.0, "uvicorn"),
+    Promise("ws-16", 0.43, "uvicorn"),
+    Promise("ws-16", 1.0, "peregrine"),
+    Promise("ws-64k", 0.5, "uvicorn"),
 )
-# An idle connection that is kept: bytes of resident memory.
-IDLE_LIMIT = 1.5 * 1024
+# An idle connection that is kept, and an open WebSocket: bytes of resident memory.
+IDLE_LIMITS = {"idle": 1.5 * 1024, "ws-idle": 6.5 * 1024}
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,15 @@ class Verdict:
 def verdicts(rounds: Rounds) -> list[Verdict]:
     """Judge every promise whose row is part of `rounds`."""
     found = [_judge(rounds, promise) for promise in PROMISES if promise.row in rounds]
-    if "idle" in rounds:
-        memory = figure(rounds, "idle", OURS, "memory")
-        words = "an idle connection takes at most 1.5 KiB"
+    for row, limit in IDLE_LIMITS.items():
+        if row not in rounds:
+            continue
+        memory = figure(rounds, row, OURS, "memory")
+        words = f"{row}: a connection takes at most {limit / 1024} KiB"
         if memory is None:
             found.append(Verdict(words, "not measured", None))
         else:
-            found.append(Verdict(words, f"{memory / 1024:.2f} KiB", memory <= IDLE_LIMIT))
+            found.append(Verdict(words, f"{memory / 1024:.2f} KiB", memory <= limit))
     return found
 
 
