@@ -11,7 +11,7 @@ export PYTHON PROFILE
 
 BIN = .venv/bin
 
-.PHONY: help build run test bench docs fuzz fmt lint types rust python endure clean
+.PHONY: help build run test bench conformance docs fuzz fmt lint types rust python endure clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench: ## compare with other servers under load
 docs: ## the documentation, into site/
 	@ci/setup
 	@ci/docs
+
+conformance: ## the Autobahn testsuite against the WebSocket core
+	@ci/conformance $(ARGS)
 
 fuzz: ## fuzz each target for a long time (SECONDS_EACH=600)
 	@ci/fuzz $${SECONDS_EACH:-600}
@@ -65,6 +68,6 @@ endure: ## replace, kill and upgrade workers under load, many times (ROUNDS=20)
 	FERRICORN_TEST_ROUNDS=$${ROUNDS:-20} ci/python-tests -s tests/process/test_endurance.py
 
 clean: ## remove everything that was built
-	rm -rf site target native/fuzz/target .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache
+	rm -rf site target native/fuzz/target .venv .venv-bench .venv-autobahn .mypy_cache .pytest_cache .ruff_cache
 	find pysrc -name '_native*.so' -delete
 	find pysrc tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
