@@ -16,6 +16,7 @@ from ferricorn.typing import (
     ErrorLog,
     InFlight,
 )
+from ferricorn.websocket import WebSockets
 
 __all__ = ["Server"]
 
@@ -39,6 +40,7 @@ class Server:
         access_stream: AccessStream | None = None,
         access_format: AccessFormat | None = None,
         error_log: ErrorLog,
+        websocket: WebSockets | None = None,
         limit_concurrency: int | None = None,
         timeout_keep_alive: float = 5.0,
         timeout_request_head: float = 30.0,
@@ -97,6 +99,13 @@ class Server:
 
     def close_log(self) -> None:
         """Write the last lines of the access log, and no more. Waits a second at most."""
+
+    def close_sockets(self, count: int) -> None:
+        """Close so many WebSockets with 1012, because the server will end."""
+
+    @property
+    def sockets(self) -> int:
+        """The WebSockets open now."""
 
     @property
     def connections(self) -> int:

@@ -187,6 +187,12 @@ class Config:
         access_log_format: str | None = None,
         log_format: LogFormatType = "text",
         drain_delay: float = 0.0,
+        ws_max_connections: int | None = None,
+        ws_close_timeout: float = 10.0,
+        ws_send_high_water: int = 64 * 1024,
+        ws_deflate_window_bits: int = 15,
+        ws_deflate_takeover: bool = False,
+        ws_deflate_min_size: int = 128,
     ) -> None:
         self.app = app
         self.host = host
@@ -257,6 +263,12 @@ class Config:
         self.access_log_format = access_log_format
         self.log_format: LogFormatType = log_format
         self.drain_delay = drain_delay
+        self.ws_max_connections = ws_max_connections
+        self.ws_close_timeout = ws_close_timeout
+        self.ws_send_high_water = ws_send_high_water
+        self.ws_deflate_window_bits = ws_deflate_window_bits
+        self.ws_deflate_takeover = ws_deflate_takeover
+        self.ws_deflate_min_size = ws_deflate_min_size
 
         self.loaded = False
         self._check_log_format()
@@ -334,7 +346,7 @@ class Config:
             if vars(self)[name] not in names:
                 raise OptionError(name, "the protocols are native code and no class replaces them.")
         for name, value in vars(self).items():
-            bounded = name.startswith(("timeout_", "limit_", "backlog", "worker_", "drain_"))
+            bounded = name.startswith(("timeout_", "limit_", "backlog", "worker_", "drain_", "ws_"))
             if bounded and not 0 <= (value or 0) < math.inf:
                 raise OptionError(name, f"{value} is no number from 0 on.")
         try:
@@ -345,6 +357,12 @@ class Config:
             self.proxy_peers = TrustedHosts(self.proxy_allow_ips).peers()
         except ValueError as error:
             raise OptionError("proxy_allow_ips", str(error)) from None
+        if not 9 <= self.ws_deflate_window_bits <= 15:
+            problem = f"{self.ws_deflate_window_bits} is not between 9 and 15."
+            raise OptionError("ws_deflate_window_bits", problem)
+        if not 1 <= self.ws_max_queue <= 65535:
+            problem = f"{self.ws_max_queue} is not between 1 and 65535."
+            raise OptionError("ws_max_queue", problem)
         if not 0 <= self.port <= 65535:
             raise OptionError("port", f"{self.port} is not between 0 and 65535.")
         self._check_bind()
@@ -428,7 +446,7 @@ class Config:
         if self.http != "auto":
             logger.info("The native HTTP core serves in the place of '%s'.", self.http)
         if self.ws not in ("auto", "none"):
-            logger.warning("WebSocket connections are not served yet, by '%s' neither.", self.ws)
+            logger.info("The native WebSocket core serves in the place of '%s'.", self.ws)
         self.loaded = True
 
     def load_app(self) -> Any:

@@ -30,6 +30,7 @@ from ferricorn.inflight import table
 from ferricorn.logging import access_log, access_stream, log_error, paint
 from ferricorn.loops.runner import run_coroutine
 from ferricorn.middleware.proxy_headers import BehindProxies
+from ferricorn.websocket import WebSockets
 
 if TYPE_CHECKING:
     import mmap
@@ -104,6 +105,7 @@ class Server:
         # Begins the drain with the next tick, though the end is somebody else's to ask for.
         self.should_drain = False
         self._drains = asyncio.Event()
+        self._drained_at = 0.0
         self._stopped_at = 0.0
         self.limit_max_requests = config.limit_max_requests
         if self.limit_max_requests is not None:
@@ -198,6 +200,7 @@ class Server:
             access_stream=access_stream(made=form is not None) if config.access_log else None,
             access_format=form,
             error_log=log_error,
+            websocket=WebSockets.of(config),
             limit_concurrency=config.limit_concurrency,
             timeout_keep_alive=config.timeout_keep_alive,
             timeout_request_head=config.timeout_request_head,
@@ -220,6 +223,8 @@ class Server:
         """Do what is due; return whether it is time to end."""
         if self.should_drain:
             self._begin_drain()
+        if self._drains.is_set():
+            self._thin_out()
         if self.config.callback_notify is not None:
             now = time.monotonic()
             if now - self.last_notified > self.config.timeout_notify:
@@ -282,6 +287,14 @@ class Server:
         self.should_drain = False
         self._announce()
         self._drains.set()
+        self._drained_at = time.monotonic() + self.config.drain_delay
+
+    def _thin_out(self) -> None:
+        """Close a share of the WebSockets, so that their clients do not all come back at once."""
+        native = self.server_state.native
+        if native is not None and native.sockets:
+            turns = max(1.0, (self._drained_at - time.monotonic()) / TICK)
+            native.close_sockets(math.ceil(native.sockets / turns))
 
     def _announce(self) -> None:
         if self.server_state.native is not None:

@@ -163,3 +163,9 @@ class Options(TypedDict, total=False):
     access_log_format: str | None
     log_format: LogFormatType
     drain_delay: float
+    ws_max_connections: int | None
+    ws_close_timeout: float
+    ws_send_high_water: int
+    ws_deflate_window_bits: int
+    ws_deflate_takeover: bool
+    ws_deflate_min_size: int

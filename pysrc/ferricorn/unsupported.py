@@ -13,15 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PROXY = "let a reverse proxy in front of the server do it"
-_WEBSOCKET = "upgrade requests are answered as plain HTTP"
 
 INSTEAD = {
     "http2": _PROXY,
-    "ws_max_size": _WEBSOCKET,
-    "ws_max_queue": _WEBSOCKET,
-    "ws_ping_interval": _WEBSOCKET,
-    "ws_ping_timeout": _WEBSOCKET,
-    "ws_per_message_deflate": _WEBSOCKET,
     "ssl_keyfile": _PROXY,
     "ssl_certfile": _PROXY,
     "ssl_keyfile_password": _PROXY,

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from tests.support.client import Client
-from tests.support.docs import check, commands, copied, skip_if_pending
+from tests.support.docs import check, commands, copied
 from tests.support.server import PRODUCT, ROOT, Server
 
 pytestmark = pytest.mark.skipif(PRODUCT != "ferricorn", reason="the documentation is ferricorn's")
@@ -183,7 +183,6 @@ def test_an_application_without_the_extension(folder: Path, server: Callable[...
 
 
 def test_readiness_and_streams_at_the_end(folder: Path, server: Callable[..., Server]) -> None:
-    skip_if_pending(["--drain-delay"])
     fresh = server("drain:app", cwd=folder, drain_delay=60)
     assert fresh.get("/ready").status == 200
     with fresh.connect() as client:
@@ -199,7 +198,6 @@ def test_readiness_and_streams_at_the_end(folder: Path, server: Callable[..., Se
 
 
 def test_lines_as_json(folder: Path, server: Callable[..., Server]) -> None:
-    skip_if_pending(["--log-format"])
     fresh = server("hello:app", cwd=folder, log_format="json", port=0)
     fresh.get("/")
     fresh.stop()

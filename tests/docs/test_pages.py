@@ -8,7 +8,7 @@ import re
 from types import ModuleType
 
 import pytest
-from tests.support.docs import DOCS, EXAMPLES, FLAGS, PENDING
+from tests.support.docs import DOCS, EXAMPLES, FLAGS
 
 from ferricorn.config import defaults
 
@@ -60,7 +60,7 @@ def test_every_option_that_uvicorn_lacks_has_its_reason(hook: ModuleType) -> Non
         for option in hook.shown_options()
         if not known.intersection(option.opts)
     }
-    assert own == hook.reasons().keys() - (PENDING - FLAGS)
+    assert own == hook.reasons().keys()
 
 
 def test_refusals_and_bounds_are_those_of_the_sources(hook: ModuleType) -> None:
@@ -96,7 +96,7 @@ def test_flags_in_the_text_exist() -> None:
         if "gunicorn" in name:
             continue
         for flag in re.findall(r"`(--[a-z][a-z0-9-]+)", text):
-            known = flag in FLAGS | PENDING | {"--help", "--init"} or flag.endswith("-")
+            known = flag in FLAGS | {"--help", "--init"} or flag.endswith("-")
             assert known or flag.replace("--no-", "--") in FLAGS, f"{name}: {flag}"
 
 

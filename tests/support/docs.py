@@ -1,8 +1,4 @@
-"""The documentation's examples, as the tests run them: copies, with ports of the system's choice.
-
-`PENDING` is the one place for options that the documentation describes before they exist: a command
-with one is skipped until it does. It is to be empty.
-"""
+"""The documentation's examples, as the tests run them: copies, on ports that the kernel chose."""
 
 from __future__ import annotations
 
@@ -13,22 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from tests.support.server import ROOT
 
 from ferricorn.cli import PARAMETERS
 
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
-
-PENDING = {
-    "--ws-max-connections",
-    "--ws-close-timeout",
-    "--ws-send-high-water",
-    "--ws-deflate-window-bits",
-    "--ws-deflate-takeover",
-    "--ws-deflate-min-size",
-}
 
 FLAGS = {flag for parameter in PARAMETERS for flag in parameter.opts}
 
@@ -48,17 +34,10 @@ def commands() -> list[list[str]]:
     return [words for line in text.splitlines() if (words := shlex.split(line, comments=True))]
 
 
-def skip_if_pending(words: list[str]) -> None:
-    """Skip a test of a command whose options are still to come."""
-    if missing := PENDING.intersection(words) - FLAGS:
-        pytest.skip(f"{', '.join(missing)} is still to come")
-
-
 def check(words: list[str], folder: Path) -> None:
     """Have ferricorn load what the command would serve."""
     program, *arguments = words
     assert program.rpartition("/")[2] == "ferricorn"
-    skip_if_pending(words)
     ran = subprocess.run(
         [sys.executable, "-m", "ferricorn", *arguments, "--check-config"],
         cwd=folder,

@@ -14,7 +14,7 @@ use ferricorn_proto::{
 use crate::reactor::{Flow, Reactor};
 use crate::session::Session;
 use crate::transport::{Piece, Sent};
-use crate::work::ExchangeId;
+use crate::work::{ExchangeId, SessionId};
 
 /// Output that a connection whose peer keeps up may gather before it is written. Few and large
 /// writes make a fast stream.
@@ -162,29 +162,36 @@ impl<P: AsRef<[u8]>> Reactor<P> {
                     .extend_from_slice(encode::LAST_CHUNK);
             }
             session.live = false;
-        } else if session.output.len() >= WRITE_AT
-            && !session.blocked
-            && !session.transport.is_host()
-        {
-            let before = session.output.len();
-            let sent = session
-                .transport
-                .drain(&mut session.output, &mut self.spent);
-            self.stats.bytes_out += before - session.output.len();
-            match sent {
-                Ok(Sent::All | Sent::Portion) => {}
-                Ok(Sent::Blocked) => session.blocked = true,
-                // The next flush meets the error again and ends the session.
-                Err(_) => return Ok(Flow::Ready),
-            }
+            return Ok(Flow::Ready);
         }
+        self.outrun(exchange.session);
+        let Some(session) = self.table.get(exchange.session) else {
+            return Ok(Flow::Gone);
+        };
         // Host connections always hear at the next flush whether they may go on.
         let full = session.output.len() > limits::WRITE_HIGH_WATER as u64;
-        if !complete && full && (session.blocked || session.transport.is_host()) {
+        if full && (session.blocked || session.transport.is_host()) {
             session.awaited = true;
             return Ok(Flow::Blocked);
         }
         Ok(Flow::Ready)
+    }
+
+    /// Writes output that has outrun its buffer.
+    pub(crate) fn outrun(&mut self, id: SessionId) {
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
+        let before = session.output.len();
+        if before < WRITE_AT || session.blocked || session.transport.is_host() {
+            return;
+        }
+        // The next flush meets an error again and ends the session.
+        let sent = session
+            .transport
+            .drain(&mut session.output, &mut self.spent);
+        session.blocked = matches!(sent, Ok(Sent::Blocked));
+        self.stats.bytes_out += before - session.output.len();
     }
 
     /// Whether a sender that was told to wait still has to.

@@ -7,6 +7,7 @@
 use ferricorn_proto::Timer;
 
 use crate::reactor::Reactor;
+use crate::session::Speech;
 use crate::transport::{Sent, collect};
 use crate::work::{Batch, SessionId, Work};
 
@@ -116,10 +117,17 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             return;
         }
         session.timers.stop(Timer::Write);
+        if let Speech::Socket(socket) = &mut session.speech {
+            socket.write_due(session.output.buffer());
+            if !session.output.is_empty() {
+                return self.mark_dirty(id);
+            }
+        }
         Self::reclaim_buffer(&mut self.spare, session);
         let http = &session.http;
         let last = session.eof && session.input.is_empty();
-        let over = http.is_closing() || (http.response_complete() && (!http.keep_alive() || last));
+        let over =
+            session.is_closing() || (http.response_complete() && (!http.keep_alive() || last));
         // Between exchanges nothing is owed to anybody.
         let idle = http.is_idle() && session.input.is_empty() && !session.readable;
         let ended = http.is_idle() && session.eof;

@@ -77,7 +77,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         if readiness.read_closed && !session.read_closed {
             session.read_closed = true;
             // The request is complete, so nobody reads: this is when the client's leaving is seen.
-            if session.http.request_complete() {
+            if session.http.request_complete() && !session.is_socket() {
                 session.tell_left(&mut batch.work);
             }
         }
@@ -305,11 +305,17 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             fields,
             work,
             limits: &self.options.limits,
+            websocket: self.options.websocket.as_ref(),
+            codec: &mut self.codec,
+            sockets: self.sockets,
             requests,
         };
+        let before = sink.work.len();
         let (taken, parsed) = session.parse(input, &mut sink, place);
+        // What came to no work, such as a part of a message, need not be kept.
+        let kept = sink.work.len() > before;
         session.input.append(&input[taken..]);
-        *used = start + taken;
+        *used = if kept { start + taken } else { start };
         self.after_parse(id, parsed, batch);
     }
 
@@ -331,6 +337,9 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             fields,
             work,
             limits: &self.options.limits,
+            websocket: self.options.websocket.as_ref(),
+            codec: &mut self.codec,
+            sockets: self.sockets,
             requests,
         };
         let (taken, parsed) = session.parse(input.as_mut_slice(), &mut sink, place);
@@ -347,6 +356,13 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let Some(session) = self.table.get(id) else {
             return;
         };
+        if session.is_socket() {
+            // What was answered at once: pongs, a close frame.
+            if !session.output.is_empty() || session.is_closing() {
+                self.mark_dirty(id);
+            }
+            return;
+        }
         // A client that has left already was not seen leaving this exchange.
         if (session.eof || session.read_closed) && session.http.request_complete() {
             session.tell_left(&mut batch.work);
@@ -397,6 +413,11 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         session.eof = true;
         session.readable = false;
         if session.lingering {
+            self.drop_session(id, &mut batch.work);
+            return;
+        }
+        if session.is_socket() {
+            // Without a close frame that is a connection that broke (RFC 6455 section 7.1.5).
             self.drop_session(id, &mut batch.work);
             return;
         }

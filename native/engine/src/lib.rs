@@ -9,7 +9,7 @@
 //!
 //! Rooms, each using only those before it: [`work`], [`peers`], [`options`], [`file`], `clock`, `deadlines`,
 //! [`board`], `poller`, `transport`, `listener`, [`stats`], `session`, `table`, [`reactor`], and its verbs
-//! [`command`], `gather`, `flush`, [`standing`].
+//! [`command`], `gather`, `flush`, `websocket`, [`standing`].
 
 #![forbid(unsafe_code)]
 
@@ -30,11 +30,12 @@ pub mod standing;
 pub mod stats;
 mod table;
 mod transport;
+mod websocket;
 pub mod work;
 
 pub use board::Board;
 pub use command::Data;
-pub use options::Options;
+pub use options::{Options, WebSocketOptions};
 pub use peers::Peers;
 pub use reactor::{Flow, Reactor};
 pub use standing::{Standing, Wait};

@@ -3,8 +3,8 @@
 //! The engine neither reads the environment nor knows defaults of the command line: every number
 //! arrives here. Times are milliseconds; 0 switches a deadline off.
 
-use ferricorn_proto::Limits;
-use ferricorn_proto::Millis;
+use ferricorn_proto::ws::DeflateSettings;
+use ferricorn_proto::{Limits, Millis, WsLimits};
 
 use crate::peers::Peers;
 
@@ -29,4 +29,26 @@ pub struct Options {
     pub proxy: Option<Peers>,
     /// Bounds of the protocol.
     pub limits: Limits,
+    /// How WebSockets are served; `None` answers requests for one as plain HTTP.
+    pub websocket: Option<WebSocketOptions>,
+}
+
+#[derive(Clone, Debug)]
+pub struct WebSocketOptions {
+    /// Bounds of the protocol.
+    pub limits: WsLimits,
+    /// Messages handed up that the application has not taken, at which reading stops.
+    pub queue: u16,
+    /// What is offered to clients that ask for compression.
+    pub deflate: Option<DeflateSettings>,
+    /// An open connection is pinged this often.
+    pub ping_interval: Millis,
+    /// A ping must be answered within this time.
+    pub ping_timeout: Millis,
+    /// The peer must answer our close frame within this time.
+    pub close_timeout: Millis,
+    /// Connections that may be open; a request for one more is answered 503.
+    pub connections: Option<usize>,
+    /// Bytes waiting for the socket at which senders have to wait.
+    pub high_water: u64,
 }

@@ -1,7 +1,8 @@
 //! The reactor: all sessions of one event loop, and what ends them.
 //!
-//! Its verbs live in three more rooms: `gather` (from the sockets upwards), `command` (what an
-//! application says to its exchange) and `flush` (from the queues to the sockets). They meet in
+//! Its verbs live in four more rooms: `gather` (from the sockets upwards), `command` (what an
+//! application says to its exchange), `websocket` (what it says to its WebSocket) and `flush` (from the
+//! queues to the sockets). They meet in
 //! two lists: `ready`, sessions whose input may be parsed, and `dirty`, sessions whose output or
 //! state changed. Work that the floor above must hear of goes to the batch that it passes in.
 //!
@@ -13,6 +14,7 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use ferricorn_proto::ws::Codec;
 use ferricorn_proto::{Fault, Millis, Timer, limits};
 
 use crate::board::Board;
@@ -31,6 +33,8 @@ use crate::work::{Address, Batch, SessionId, Work};
 const SECOND_LOOK: Millis = 20;
 /// Deadlines of ended sessions that may stand in the heap, besides one for each that lives.
 const SWEEP: usize = 256;
+/// The close code of a server that ends (the registry of RFC 6455 section 11.7).
+pub(crate) const SERVICE_RESTART: u16 = 1012;
 /// Tokens from here on are listeners, below are sessions.
 pub(crate) const FIRST_LISTENER: usize = usize::MAX - 1024;
 /// Output buffers kept for the next responses; more than a turn uses at once is of no use.
@@ -53,6 +57,10 @@ pub struct Reactor<P: AsRef<[u8]>> {
     pub(crate) stats: Stats,
     pub(crate) spare: Vec<Vec<u8>>,
     pub(crate) spent: Vec<Piece<P>>,
+    /// What WebSockets share to compress and inflate with.
+    pub(crate) codec: Codec,
+    /// WebSockets that are open.
+    pub(crate) sockets: usize,
     /// Accepting failed for want of resources; try again at this instant or when a session ends.
     pub(crate) accept_again: Option<Millis>,
     /// What other workers on the same listeners have; `None` where there are none.
@@ -95,6 +103,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             stats: Stats::new(),
             spare: Vec::new(),
             spent: Vec::new(),
+            codec: Codec::new(),
+            sockets: 0,
             accept_again: None,
             board: None,
             stopping: false,
@@ -221,6 +231,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
                 session.http.close_after();
                 self.mark_dirty(id);
             }
+            self.end_socket(id, SERVICE_RESTART, "", batch);
         }
     }
 
@@ -346,9 +357,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let Some(session) = self.table.get(id) else {
             return;
         };
-        let unheard = session.http.is_idle() || session.http.request_complete();
         let silent = session.input.is_empty() && !session.readable;
-        let quiet = session.eof || (unheard && silent);
+        let quiet = session.eof || (session.is_heard_out() && silent);
         if quiet {
             self.drop_session(id, work);
         } else if !session.lingering {
@@ -380,6 +390,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let cut = session.blocked || !session.output.is_empty();
         session.output.clear(&mut self.spent);
         session.tell_left(work);
+        self.sockets -= usize::from(session.is_socket());
         if session.told || session.transport.is_host() {
             work.push(Work::Closed { session: id, cut });
         }
@@ -442,8 +453,11 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             Fault::HeadTimeout
         };
         let answered = session.http.response_started();
+        let socket = session.is_socket();
         match session.timers.expired(now) {
             None => {}
+            Some(Timer::PING) if socket => self.ping(id),
+            Some(Timer::PONG) if socket => self.fall_silent(id, batch),
             Some(Timer::Head) if heard => self.refuse(id, late, &mut batch.work),
             Some(Timer::Body) if !answered => {
                 self.refuse(id, Fault::BodyTimeout, &mut batch.work);

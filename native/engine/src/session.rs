@@ -9,11 +9,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use ferricorn_proto::proxy::{self, Told};
+use ferricorn_proto::ws::{self, Codec, Handshake, WebSocket};
 use ferricorn_proto::{
-    Event, Fault, Field, Http1, Limits, Millis, RecvBuf, SendQueue, Span, Timer, Timers, limits,
+    Event, Fault, Field, Http1, Limits, Millis, RecvBuf, RequestHead, SendQueue, Span, Timer,
+    Timers, Upgrade, limits,
 };
 
-use crate::options::Options;
+use crate::options::{Options, WebSocketOptions};
 use crate::transport::{Piece, Transport};
 use crate::work::{Address, ExchangeId, SessionId, Work};
 
@@ -21,6 +23,7 @@ pub(crate) struct Session<P: AsRef<[u8]>> {
     pub(crate) id: SessionId,
     pub(crate) transport: Transport,
     pub(crate) http: Http1,
+    pub(crate) speech: Speech,
     pub(crate) input: RecvBuf,
     pub(crate) output: SendQueue<Piece<P>>,
     pub(crate) timers: Timers,
@@ -32,10 +35,12 @@ pub(crate) struct Session<P: AsRef<[u8]>> {
     pub(crate) addresses: Option<Box<(Address, Address)>>,
     /// The number of the latest exchange; 0 before the first request.
     pub(crate) number: u32,
-    /// Body bytes handed up that the application has not asked for yet.
+    /// Bytes of bodies or messages handed up that the application has not asked for yet.
     pub(crate) unread: usize,
     /// A PROXY header comes before the first request.
     pub(crate) proxy_due: bool,
+    /// Messages that may be handed up before the application takes one.
+    pub(crate) room: u16,
     /// The floor above knows this session.
     pub(crate) told: bool,
     /// The latest exchange goes on: its client is still to hear or its application to be told.
@@ -64,11 +69,23 @@ pub(crate) struct Session<P: AsRef<[u8]>> {
     pub(crate) overdue: bool,
 }
 
+/// What a connection speaks.
+pub(crate) enum Speech {
+    Http,
+    /// The request that is being answered asks for a WebSocket.
+    Asked(Box<Handshake>),
+    Socket(Box<WebSocket>),
+}
+
 /// Where what parsing finds goes.
 pub(crate) struct Sink<'a> {
     pub(crate) fields: &'a mut Vec<Field>,
     pub(crate) work: &'a mut Vec<Work>,
     pub(crate) limits: &'a Limits,
+    pub(crate) websocket: Option<&'a WebSocketOptions>,
+    pub(crate) codec: &'a mut Codec,
+    /// WebSockets that are open.
+    pub(crate) sockets: usize,
     pub(crate) requests: &'a mut u64,
 }
 
@@ -94,6 +111,7 @@ impl<P: AsRef<[u8]>> Session<P> {
             id,
             transport,
             http: Http1::new(),
+            speech: Speech::Http,
             input: RecvBuf::new(),
             output: SendQueue::new(),
             timers: Timers::new(),
@@ -103,6 +121,7 @@ impl<P: AsRef<[u8]>> Session<P> {
             number: 0,
             unread: 0,
             proxy_due: false,
+            room: 0,
             told: false,
             live: false,
             left: false,
@@ -146,11 +165,31 @@ impl<P: AsRef<[u8]>> Session<P> {
     /// Whether more input is of use now. While a response is made, a complete request waits for it,
     /// and a body waits for the application above the high-water mark.
     pub(crate) fn wants_input(&self) -> bool {
-        self.lingering
-            || (!self.eof
-                && !self.http.is_closing()
-                && (self.http.is_idle() || !self.http.request_complete())
-                && self.unread < limits::BODY_HIGH_WATER)
+        let wants = match &self.speech {
+            Speech::Socket(socket) => !socket.is_closing() && self.room > 0,
+            _ => !self.http.is_closing() && (self.http.is_idle() || !self.http.request_complete()),
+        };
+        self.lingering || (wants && !self.eof && self.unread < limits::BODY_HIGH_WATER)
+    }
+
+    /// Nothing more will be read or parsed: send what is queued, then close.
+    pub(crate) fn is_closing(&self) -> bool {
+        match &self.speech {
+            Speech::Socket(socket) => socket.is_closing(),
+            _ => self.http.is_closing(),
+        }
+    }
+
+    /// The peer has nothing more to say, as far as its messages tell.
+    pub(crate) fn is_heard_out(&self) -> bool {
+        match &self.speech {
+            Speech::Socket(socket) => socket.close_received(),
+            _ => self.http.is_idle() || self.http.request_complete(),
+        }
+    }
+
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(self.speech, Speech::Socket(_))
     }
 
     /// Parses `input` as far as it can be handed up and gives the number of bytes used. `place`
@@ -161,6 +200,9 @@ impl<P: AsRef<[u8]>> Session<P> {
         sink: &mut Sink<'_>,
         mut place: impl FnMut(usize, &[u8]) -> u32,
     ) -> (usize, Parsed) {
+        if self.is_socket() {
+            return (self.parse_messages(input, sink, place), Parsed::Done);
+        }
         let mut used = 0;
         if self.proxy_due {
             match proxy::parse(input) {
@@ -183,7 +225,13 @@ impl<P: AsRef<[u8]>> Session<P> {
             let start = used;
             used += step.consumed;
             match step.event {
-                Some(Event::Request(head)) => {
+                Some(Event::Request(mut head)) => {
+                    if head.upgrade == Upgrade::WebSocket {
+                        match self.asked(&mut head, &input[start..used], sink) {
+                            Ok(speech) => self.speech = speech,
+                            Err(fault) => return (used, Parsed::Refused(fault)),
+                        }
+                    }
                     if let Some(addresses) = self.addresses.take() {
                         let (peer, local) = *addresses;
                         self.told = true;
@@ -242,8 +290,101 @@ impl<P: AsRef<[u8]>> Session<P> {
         self.addresses = Some(Box::new(both));
     }
 
+    /// Looks at a request for a WebSocket. Where none are served, it is a request like any other.
+    fn asked(
+        &mut self,
+        head: &mut RequestHead,
+        input: &[u8],
+        sink: &Sink<'_>,
+    ) -> Result<Speech, Fault> {
+        let Some(options) = sink.websocket else {
+            head.upgrade = Upgrade::Other;
+            return Ok(Speech::Http);
+        };
+        let fields = &sink.fields[head.fields.start as usize..head.fields.end as usize];
+        let handshake = Handshake::examine(fields, input, options.deflate.as_ref())?;
+        if options.connections.is_some_and(|most| sink.sockets >= most) {
+            return Err(Fault::Overloaded);
+        }
+        // What follows the request belongs to the WebSocket, and to nobody if there will be none.
+        self.http.close_after();
+        Ok(Speech::Asked(Box::new(handshake)))
+    }
+
+    fn parse_messages(
+        &mut self,
+        input: &mut [u8],
+        sink: &mut Sink<'_>,
+        mut place: impl FnMut(usize, &[u8]) -> u32,
+    ) -> usize {
+        let mut used = 0;
+        let mut ended = None;
+        let exchange = self.exchange();
+        let (Speech::Socket(socket), Some(options)) = (&mut self.speech, sink.websocket) else {
+            return used;
+        };
+        while used < input.len() && self.room > 0 && self.unread < limits::BODY_HIGH_WATER {
+            let out = self.output.buffer();
+            let step = socket.handle_bytes(&mut input[used..], sink.codec, &options.limits, out);
+            let start = used;
+            used += step.consumed;
+            match step.event {
+                Some(ws::Event::Message { kind, data }) => {
+                    let data = match data {
+                        ws::Data::Here(span) => {
+                            self.unread += span.len();
+                            ws::Data::Here(span.shift(place(start, &input[start..used])))
+                        }
+                        ws::Data::Made(bytes) => {
+                            self.unread += bytes.len();
+                            ws::Data::Made(bytes)
+                        }
+                    };
+                    self.room -= 1;
+                    sink.work.push(Work::Message {
+                        exchange,
+                        kind,
+                        data,
+                    });
+                }
+                Some(ws::Event::Close { code, reason }) => {
+                    ended = Some((code, reason));
+                }
+                Some(ws::Event::Failed { code, reason }) => {
+                    ended = Some((code, reason.to_owned()));
+                }
+                None if step.consumed == 0 => break,
+                Some(ws::Event::Pong) | None => {}
+            }
+        }
+        if let Some((code, reason)) = ended {
+            self.tell_closed(code, reason, sink.work);
+        }
+        used
+    }
+
+    /// Tells the application that its WebSocket is over, unless it has ended it or knows.
+    pub(crate) fn tell_closed(&mut self, code: u16, reason: String, work: &mut Vec<Work>) {
+        if std::mem::take(&mut self.live) && !std::mem::replace(&mut self.left, true) {
+            work.push(Work::SocketClosed {
+                exchange: self.exchange(),
+                code,
+                reason,
+            });
+        }
+    }
+
     /// Sets the deadlines that follow from where the session stands.
     pub(crate) fn set_receive_timers(&mut self, now: Millis, options: &Options) {
+        if let (Speech::Socket(socket), Some(options)) = (&self.speech, &options.websocket) {
+            let pinged = socket.awaits_pong();
+            let quiet = socket.is_open() && !pinged;
+            let ends = socket.close_sent();
+            self.keep(Timer::PING, now, options.ping_interval, quiet);
+            self.keep(Timer::PONG, now, options.ping_timeout, pinged && !ends);
+            self.keep(Timer::CLOSE, now, options.close_timeout, ends);
+            return;
+        }
         let after = |delay: Millis| (delay > 0).then(|| now + delay);
         let idle = self.http.is_idle();
         let between = idle && self.number > 0 && self.input.is_empty();
@@ -267,6 +408,15 @@ impl<P: AsRef<[u8]>> Session<P> {
             && !self.http.wants_continue()
             && self.unread < limits::BODY_HIGH_WATER;
         self.put(Timer::Body, after(options.request_body).filter(|_| waits));
+    }
+
+    /// Has a deadline run from now on, unless it runs already, for as long as there is cause.
+    fn keep(&mut self, timer: Timer, now: Millis, delay: Millis, cause: bool) {
+        if !cause || delay == 0 {
+            self.timers.stop(timer);
+        } else if !self.timers.is_set(timer) {
+            self.timers.set(timer, now + delay);
+        }
     }
 
     fn put(&mut self, timer: Timer, at: Option<Millis>) {

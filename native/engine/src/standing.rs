@@ -30,7 +30,7 @@ pub enum Wait {
     Body,
     /// That the peer takes what was sent.
     Reader,
-    /// That the peer closes, after its last response.
+    /// That the peer closes, after its last response or our close frame.
     End,
 }
 
@@ -60,7 +60,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
 fn waits_for<P: AsRef<[u8]>>(session: &Session<P>) -> Option<Wait> {
     if session.live {
         None
-    } else if session.lingering {
+    } else if session.lingering || session.is_socket() {
         Some(Wait::End)
     } else if session.blocked || !session.output.is_empty() {
         Some(Wait::Reader)

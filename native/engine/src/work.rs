@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ferricorn_proto::ws::{Data, Kind};
 use ferricorn_proto::{Fault, Field, RequestHead, Span};
 
 /// A connection: a slot of the session table and the generation that lived in it.
@@ -53,6 +54,18 @@ pub enum Work {
         data: Span,
         end: bool,
     },
+    /// A whole message of a WebSocket; a [`Data::Here`] is a span of the arena.
+    Message {
+        exchange: ExchangeId,
+        kind: Kind,
+        data: Data,
+    },
+    /// A WebSocket is over: the peer closed it, erred or fell silent, or this server ends.
+    SocketClosed {
+        exchange: ExchangeId,
+        code: u16,
+        reason: String,
+    },
     /// The client left, or was cut off, while the exchange was not over.
     Disconnected { exchange: ExchangeId },
     /// The response's buffer has drained: senders may go on.
@@ -87,6 +100,8 @@ impl Work {
             | Self::Closed { session, .. } => *session,
             Self::Request { exchange, .. }
             | Self::Body { exchange, .. }
+            | Self::Message { exchange, .. }
+            | Self::SocketClosed { exchange, .. }
             | Self::Disconnected { exchange }
             | Self::Writable { exchange } => exchange.session,
         }

@@ -3,8 +3,8 @@
 //! Both are coroutines to whoever looks (`asyncio.iscoroutine`, `create_task`, `wait_for`, a thread's
 //! `run_coroutine_threadsafe`): they are registered as `collections.abc.Coroutine` and have `send`,
 //! `throw` and `close`. [`Done`] is finished before it is awaited, and one object serves all. An
-//! [`Operation`] looks at its exchange each time it is resumed; between two looks it yields a future
-//! of the loop, as a coroutine would that awaited one.
+//! [`Operation`] looks at its exchange each time it is resumed; between two looks it yields a
+//! [`Wait`], as a coroutine would that awaited a future.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,6 +13,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::exchange::{Handle, Sent};
+use crate::wait::Wait;
+use crate::websocket;
 
 /// The awaitable that has nothing to wait for and no result.
 #[pyclass(frozen, module = "ferricorn._native")]
@@ -50,7 +52,7 @@ impl Done {
 }
 
 /// An operation that may have to wait.
-#[pyclass(frozen, module = "ferricorn._native")]
+#[pyclass(frozen, freelist = 128, module = "ferricorn._native")]
 pub struct Operation {
     handle: Handle,
     progress: Mutex<Progress>,
@@ -66,20 +68,17 @@ enum State {
     Ended,
 }
 
-/// An operation's state, and the future that it waits for.
+/// An operation's state, and what it waits for.
 struct Progress {
     state: State,
-    future: Option<Py<PyAny>>,
+    wait: Option<Py<Wait>>,
 }
 
 impl Operation {
     fn new(handle: Handle, state: State) -> Self {
         Self {
             handle,
-            progress: Mutex::new(Progress {
-                state,
-                future: None,
-            }),
+            progress: Mutex::new(Progress { state, wait: None }),
         }
     }
 
@@ -95,29 +94,31 @@ impl Operation {
         Self::new(handle, State::Sent)
     }
 
-    fn swap(&self, state: State, future: Option<Py<PyAny>>) -> Progress {
+    fn swap(&self, state: State, wait: Option<Py<Wait>>) -> Progress {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *progress, Progress { state, future })
+        std::mem::replace(&mut *progress, Progress { state, wait })
     }
 
-    /// Ends the operation before its time: nobody waits on its future any more.
+    /// Ends the operation before its time.
     fn abandon(&self) {
-        if let Some(future) = self.swap(State::Ended, None).future {
-            self.handle.forget(&future);
+        if let Some(wait) = self.swap(State::Ended, None).wait {
+            self.handle.forget(&wait);
         }
     }
 
-    /// Goes on: a future to wait for, or `None` and the result in a `StopIteration`.
+    /// Goes on: what to wait for, or `None` and the result in a `StopIteration`.
     fn resume(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         match self.swap(State::Ended, None).state {
-            State::Receive => match self.handle.receive(py)? {
+            State::Receive => match websocket::receive_any(&self.handle, py)? {
                 Some(message) => Err(PyStopIteration::new_err((message.unbind(),))),
                 None => self.wait(py, State::Receive),
             },
-            State::Send(message) => match self.handle.send(py, message.bind(py))? {
-                Sent::Done => Ok(None),
-                Sent::Full => self.wait(py, State::Sent),
-            },
+            State::Send(message) => {
+                match websocket::send_any(&self.handle, py, message.bind(py))? {
+                    Sent::Done => Ok(None),
+                    Sent::Full => self.wait(py, State::Sent),
+                }
+            }
             State::Sent if self.handle.may_send() => Ok(None),
             State::Sent => self.wait(py, State::Sent),
             State::Ended => Ok(None),
@@ -125,11 +126,9 @@ impl Operation {
     }
 
     fn wait(&self, py: Python<'_>, state: State) -> PyResult<Option<Py<PyAny>>> {
-        let future = self.handle.waiter(py, matches!(state, State::Sent))?;
-        // The mark by which a task knows that the future was awaited (asyncio's Future.__await__).
-        future.setattr(&self.handle.link.names.blocking, true)?;
-        self.swap(state, Some(future.clone().unbind()));
-        Ok(Some(future.unbind()))
+        let wait = self.handle.waiter(py, matches!(state, State::Sent))?;
+        self.swap(state, Some(wait.clone_ref(py)));
+        Ok(Some(wait.into_any()))
     }
 }
 

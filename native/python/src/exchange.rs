@@ -9,16 +9,19 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::ffi::Payload;
-use crate::link::{Exchange, Found, Link, Phase, State, Waiter};
+use crate::link::{self, Exchange, Found, Link, Phase, State, Waiter};
 use crate::message::{FilePart, Headers, Message};
 use crate::names::empty;
 use crate::record::Record;
+use crate::wait::{Wait, Wake};
 
 /// An exchange and the way to it; what `receive` and `send` hold.
 #[derive(Clone)]
 pub struct Handle {
     pub link: Arc<Link>,
     pub id: ExchangeId,
+    /// It speaks in messages: see `websocket`.
+    pub socket: bool,
 }
 
 /// What became of a message.
@@ -93,8 +96,15 @@ impl Handle {
     /// # Errors
     /// If it may not be sent, or not now; nothing of it was then.
     pub fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Sent> {
-        // Outlives the lock: whatever the application sent may run its code when it is dropped.
-        let mut message = Message::read(message, &self.link.names)?;
+        self.act(py, Message::read(message, &self.link.names)?)
+    }
+
+    /// Acts on a message that was read. It is dropped without the lock: whatever the application sent
+    /// may run its code then.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn act(&self, py: Python<'_>, mut message: Message<'_>) -> PyResult<Sent> {
         let mut state = self.link.lock();
         let phase = match state.find(self.id) {
             // What an application sends to a client that has left is dropped.
@@ -196,7 +206,7 @@ impl Handle {
         }
         self.link.log(py, after.record);
         if !after.wake.is_empty() {
-            self.link.wake(py, after.wake);
+            link::wake(py, after.wake, Wake::Soon);
         }
         Ok(sent)
     }
@@ -249,30 +259,33 @@ impl Handle {
         Ok(())
     }
 
-    /// Registers a future of the event loop, to be resolved when there may be something new.
+    /// Registers a wait, to be ended when there may be something new.
     ///
     /// # Errors
-    /// If the loop is closed.
-    pub fn waiter<'py>(&self, py: Python<'py>, sending: bool) -> PyResult<Bound<'py, PyAny>> {
-        let future = self.link.event_loop.create_future.bind(py).call0()?;
+    /// If Python is out of memory.
+    pub fn waiter(&self, py: Python<'_>, sending: bool) -> PyResult<Py<Wait>> {
+        let event_loop = &self.link.event_loop;
+        let wait = Wait::new(
+            event_loop.object.clone_ref(py),
+            event_loop.call_soon.clone_ref(py),
+        );
+        let wait = Py::new(py, wait)?;
         let mut state = self.link.lock();
         if let Some(exchange) = state.current(self.id) {
             exchange.waiters.push(Waiter {
-                future: future.clone().unbind(),
+                wait: wait.clone_ref(py),
                 sends: sending,
             });
         }
-        Ok(future)
+        Ok(wait)
     }
 
-    /// Forgets a future that nobody waits on any more.
-    pub fn forget(&self, future: &Py<PyAny>) {
+    /// Forgets somebody who waits no more.
+    pub fn forget(&self, wait: &Py<Wait>) {
         let mut state = self.link.lock();
         let found = state.current(self.id).and_then(|exchange| {
-            let index = exchange
-                .waiters
-                .iter()
-                .position(|waiter| waiter.future.is(future))?;
+            let waits = |waiter: &Waiter| waiter.wait.is(wait);
+            let index = exchange.waiters.iter().position(waits)?;
             Some(exchange.waiters.swap_remove(index))
         });
         drop(state);
@@ -375,6 +388,6 @@ fn check_order(phase: Phase, message: &Message<'_>) -> PyResult<()> {
     Err(PyRuntimeError::new_err(wrong))
 }
 
-fn misuse(error: Misuse) -> PyErr {
+pub fn misuse(error: Misuse) -> PyErr {
     PyRuntimeError::new_err(error.to_string())
 }

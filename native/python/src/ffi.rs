@@ -21,18 +21,18 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyType};
+use pyo3::types::{PyBytes, PyString, PyType};
 
-/// A `bytes` object on its way to a socket.
+/// A `bytes` or `str` object on its way to a socket.
 pub struct Payload {
     /// Keeps `start` alive.
-    _owner: Py<PyBytes>,
+    _owner: Py<PyAny>,
     start: *const u8,
     length: usize,
 }
 
-// SAFETY: `start` points into an immutable `bytes` object that `_owner` keeps alive; reading it
-// needs no interpreter. `_owner` itself is Send.
+// SAFETY: `start` points into an immutable object that `_owner` keeps alive; reading it needs no
+// interpreter. `_owner` itself is Send.
 unsafe impl Send for Payload {}
 // SAFETY: shared access only reads those immutable bytes.
 unsafe impl Sync for Payload {}
@@ -43,15 +43,29 @@ impl Payload {
         Self {
             start: contents.as_ptr(),
             length: contents.len(),
-            _owner: bytes.clone().unbind(),
+            _owner: bytes.clone().into_any().unbind(),
         }
+    }
+
+    /// The UTF-8 form of a text, which the `str` object keeps.
+    ///
+    /// # Errors
+    /// If it has lone surrogates.
+    pub fn of_text(text: &Bound<'_, PyString>) -> PyResult<Self> {
+        let contents = text.to_str()?;
+        Ok(Self {
+            start: contents.as_ptr(),
+            length: contents.len(),
+            _owner: text.clone().into_any().unbind(),
+        })
     }
 }
 
 impl AsRef<[u8]> for Payload {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: start and length are those of the bytes object's contents, which do not move or
-        // change while `_owner` lives, and the result borrows from self.
+        // SAFETY: start and length are those of the contents of a bytes object, or of the UTF-8 form
+        // that a str object holds; neither moves or changes while `_owner` lives, and the result
+        // borrows from self.
         unsafe { std::slice::from_raw_parts(self.start, self.length) }
     }
 }
@@ -113,6 +127,32 @@ pub fn resume(coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResul
         )),
         ffi::PySendResult::PYGEN_ERROR => Err(PyErr::fetch(py)),
     }
+}
+
+/// Calls `function(argument)` in a context, as `context.run` does.
+///
+/// # Errors
+/// If the context is entered already, and whatever the function raises.
+pub fn call_in_context(
+    context: &Bound<'_, PyAny>,
+    function: &Bound<'_, PyAny>,
+    argument: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = context.py();
+    // SAFETY: the call checks that the object is a context, and we are attached.
+    if unsafe { ffi::PyContext_Enter(context.as_ptr()) } < 0 {
+        return Err(PyErr::fetch(py));
+    }
+    // SAFETY: both are live objects; the result is a new reference or null with an exception set.
+    let called = unsafe {
+        let result = ffi::PyObject_CallOneArg(function.as_ptr(), argument.as_ptr());
+        Bound::from_owned_ptr_or_err(py, result)
+    };
+    // SAFETY: as above; it was entered by this thread.
+    if unsafe { ffi::PyContext_Exit(context.as_ptr()) } < 0 {
+        return Err(PyErr::fetch(py));
+    }
+    called.map(drop)
 }
 
 /// A descriptor of our own for what `fd` refers to.

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use crate::awaitable::{Done, Operation};
 use crate::exchange::{Handle, Sent};
 use crate::ffi::{Arguments, Call, CallableType};
+use crate::websocket;
 
 pub struct Receive(Handle);
 
@@ -32,7 +33,7 @@ impl Call for Send {
         let message = &arguments.get(0);
         let waiting = if !self.handle.link.is_home() {
             Operation::send_later(self.handle.clone(), message.clone().unbind())
-        } else if self.handle.send(py, message)? == Sent::Full {
+        } else if websocket::send_any(&self.handle, py, message)? == Sent::Full {
             Operation::sent(self.handle.clone())
         } else {
             return Ok(self.done.clone_ref(py).into_any());

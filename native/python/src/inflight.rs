@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::exchange::Handle;
-use crate::link::{Exchange, Found, Link, Phase};
+use crate::link::{Exchange, Found, Link, Phase, Stage};
 use crate::scope::host_and_port;
 
 /// Age in seconds, what is going on, the scope of a run, the client of a connection without one.
@@ -104,6 +104,17 @@ const AFTER: &str = "response complete, application still running";
 
 fn doing(exchange: &Exchange) -> &'static str {
     let waits = |sends| exchange.waiters.iter().any(|waiter| waiter.sends == sends);
+    if let Some(socket) = &exchange.socket
+        && !exchange.gone
+    {
+        return match socket.stage {
+            Stage::Connecting => "WebSocket waits for the application",
+            Stage::Open if waits(true) => "waits for the client to read",
+            Stage::Open => "WebSocket open",
+            Stage::Denying => "response streaming",
+            Stage::Over => "WebSocket closed, application still running",
+        };
+    }
     match exchange.phase {
         Phase::Complete => AFTER,
         _ if exchange.gone => "client gone, application still running",

@@ -2,7 +2,7 @@
 //!
 //! The binding floor: the only Rust that knows Python. It calls the event loop and the application
 //! and never imports the package above it. Rooms, each using only those before it: `ffi`, `names`,
-//! `scope`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `inflight`, `awaitable`, `http`, `eager`, `task`, `serve`, `turn`, `feed`, `server`.
+//! `wait`, `scope`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `inflight`, `websocket`, `awaitable`, `http`, `eager`, `task`, `serve`, `turn`, `feed`, `server`.
 
 mod access;
 mod awaitable;
@@ -24,6 +24,8 @@ mod server;
 mod task;
 mod text;
 mod turn;
+mod wait;
+mod websocket;
 
 use pyo3::prelude::*;
 

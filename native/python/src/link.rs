@@ -20,6 +20,7 @@ use crate::format::Format;
 use crate::names::Names;
 use crate::record::Record;
 use crate::scope::Ends;
+use crate::wait::{Wait, Wake};
 
 pub struct Link {
     state: Mutex<State>,
@@ -29,6 +30,15 @@ pub struct Link {
     pub event_loop: EventLoop,
     pub access_log: Option<AccessLog>,
     pub error_log: Py<PyAny>,
+    /// What WebSockets need of the floor above; `None` where there are none.
+    pub sockets: Option<SocketHooks>,
+}
+
+pub struct SocketHooks {
+    /// `(scope, status)`: writes the line of a request that was accepted, or answered with a status.
+    pub log: Py<PyAny>,
+    /// What `send` raises when the client is gone.
+    pub disconnected: Py<PyAny>,
 }
 
 /// The event loop's methods that requests use.
@@ -37,7 +47,6 @@ pub struct EventLoop {
     pub call_soon: Py<PyAny>,
     pub call_soon_threadsafe: Py<PyAny>,
     pub call_later: Py<PyAny>,
-    pub create_future: Py<PyAny>,
     /// None before the first connection, and after the end: it refers to the server.
     pub continuation: Mutex<Option<Continuation>>,
 }
@@ -90,16 +99,62 @@ pub struct Exchange {
     /// The response is a stream of events, whose client comes back by itself: it is told of the
     /// server's end as if its client had left.
     pub events: bool,
-    /// Futures of `receive` and `send` calls that wait.
+    /// `receive` and `send` calls that wait.
     pub waiters: Vec<Waiter>,
     pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What is there if the request asks for a WebSocket.
+    pub socket: Option<Box<Socket>>,
 }
 
 /// Somebody who waits for an exchange to change.
 pub struct Waiter {
-    pub future: Py<PyAny>,
+    pub wait: Py<Wait>,
     /// Waits for room to send; else for something to receive.
     pub sends: bool,
+}
+
+/// Lets those who wait look again.
+pub fn wake(py: Python<'_>, waiters: impl IntoIterator<Item = Waiter>, how: Wake) {
+    for waiter in waiters {
+        Wait::wake(waiter.wait.bind(py), how);
+    }
+}
+
+/// A WebSocket, as far as its application is concerned.
+#[derive(Default)]
+pub struct Socket {
+    pub stage: Stage,
+    /// It was open once.
+    pub opened: bool,
+    /// The application has been told that somebody connects.
+    pub connect_told: bool,
+    /// Messages that it has not taken.
+    pub inbox: VecDeque<Incoming>,
+    /// What it hears when there are no more: code and reason.
+    pub ended: Option<(u16, Option<String>)>,
+    /// The scope, kept until the request is answered, for the log.
+    pub scope: Option<Py<PyDict>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// The request is not answered.
+    #[default]
+    Connecting,
+    Open,
+    /// It is answered as plain HTTP, and the answer goes on.
+    Denying,
+    /// The application has said its last word.
+    Over,
+}
+
+/// A message as the application gets it.
+pub struct Incoming {
+    /// `str` or `bytes`.
+    pub data: Py<PyAny>,
+    pub text: bool,
+    /// Bytes that it had on its way.
+    pub length: usize,
 }
 
 /// What the response expects next.
@@ -141,6 +196,7 @@ impl Link {
         event_loop: EventLoop,
         access_log: Option<AccessLog>,
         error_log: Py<PyAny>,
+        sockets: Option<SocketHooks>,
     ) -> Self {
         let state = State {
             reactor,
@@ -157,6 +213,7 @@ impl Link {
             event_loop,
             access_log,
             error_log,
+            sockets,
         }
     }
 
@@ -200,20 +257,6 @@ impl Link {
         }
     }
 
-    /// Lets those who wait look again.
-    pub fn wake(&self, py: Python<'_>, waiters: Vec<Waiter>) {
-        for waiter in waiters {
-            let future = waiter.future.bind(py);
-            let done = future
-                .call_method0(&self.names.done)
-                .and_then(|done| done.is_truthy());
-            // A future that was cancelled has nobody waiting any more.
-            if matches!(done, Ok(false)) {
-                let _ = future.call_method1(&self.names.set_result, (py.None(),));
-            }
-        }
-    }
-
     /// How lines of the access log look, if not as uvicorn's.
     pub fn format(&self) -> Option<&Format> {
         self.access_log.as_ref()?.format.as_ref()
@@ -251,7 +294,6 @@ impl EventLoop {
             call_soon: object.getattr("call_soon")?.unbind(),
             call_soon_threadsafe: object.getattr("call_soon_threadsafe")?.unbind(),
             call_later: object.getattr("call_later")?.unbind(),
-            create_future: object.getattr("create_future")?.unbind(),
             continuation: Mutex::new(None),
             object: object.unbind(),
         })
@@ -344,6 +386,12 @@ impl State {
 }
 
 impl Exchange {
+    /// Takes one of those who wait to receive.
+    pub fn take_receiver(&mut self) -> Option<Waiter> {
+        let index = self.waiters.iter().position(|waiter| !waiter.sends)?;
+        Some(self.waiters.swap_remove(index))
+    }
+
     /// Takes those who wait to receive, or those who wait to send.
     pub fn take_waiters(&mut self, sends: bool) -> Vec<Waiter> {
         if self.waiters.is_empty() {

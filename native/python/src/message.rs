@@ -55,45 +55,11 @@ impl<'py> Message<'py> {
     /// `TypeError` and `ValueError` for a message that is not formed as ASGI says, `RuntimeError`
     /// for a type of message that is none of a response's, `OSError` for a file that does not open.
     pub fn read(message: &Bound<'py, PyAny>, names: &Names) -> PyResult<Self> {
-        let py = message.py();
-        let message = message.cast::<PyDict>().map_err(|_| {
-            PyTypeError::new_err(format!("an ASGI message must be a dict, not {message:?}"))
-        })?;
-        let Some(kind) = message.get_item(&names.type_)? else {
-            return Err(PyValueError::new_err(
-                "an ASGI message must have a \"type\"",
-            ));
-        };
-        let kind = kind
-            .cast_into::<PyString>()
-            .map_err(|_| PyTypeError::new_err("a message's \"type\" is a str"))?;
+        let (message, kind) = of_type(message, names)?;
+        let message = &message;
         match Kind::of(&kind)? {
-            Kind::Body => {
-                let body = match message.get_item(&names.body)? {
-                    Some(body) => bytes(body)?,
-                    None => empty(py),
-                };
-                Ok(Self::Body {
-                    body,
-                    more: flag(message, &names.more_body)?,
-                })
-            }
-            Kind::Start => {
-                let status = message
-                    .get_item(&names.status)?
-                    .and_then(|status| status.extract::<u16>().ok());
-                let Some(status) = status else {
-                    return Err(PyTypeError::new_err(
-                        "a response's \"status\" is an int from 200 to 599",
-                    ));
-                };
-                let headers = Headers::read(message.get_item(&names.headers)?)?;
-                Ok(Self::Start {
-                    status,
-                    headers,
-                    trailers: flag(message, &names.trailers)?,
-                })
-            }
+            Kind::Body => Self::read_body(message, names),
+            Kind::Start => Self::read_start(message, names),
             Kind::PathSend => {
                 let path = required(message, &names.path)?.extract::<std::path::PathBuf>()?;
                 let (file, length) = file::open(&path)?;
@@ -124,6 +90,38 @@ impl<'py> Message<'py> {
         }
     }
 
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_body(message: &Bound<'py, PyDict>, names: &Names) -> PyResult<Self> {
+        let body = match message.get_item(&names.body)? {
+            Some(body) => bytes(body)?,
+            None => empty(message.py()),
+        };
+        Ok(Self::Body {
+            body,
+            more: flag(message, &names.more_body)?,
+        })
+    }
+
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_start(message: &Bound<'py, PyDict>, names: &Names) -> PyResult<Self> {
+        let status = message
+            .get_item(&names.status)?
+            .and_then(|status| status.extract::<u16>().ok());
+        let Some(status) = status else {
+            return Err(PyTypeError::new_err(
+                "a response's \"status\" is an int from 200 to 599",
+            ));
+        };
+        let headers = Headers::read(message.get_item(&names.headers)?)?;
+        Ok(Self::Start {
+            status,
+            headers,
+            trailers: flag(message, &names.trailers)?,
+        })
+    }
+
     /// The type's name, for messages about its order.
     pub fn name(&self) -> &'static str {
         match self {
@@ -135,6 +133,28 @@ impl<'py> Message<'py> {
             Self::Debug => "http.response.debug",
         }
     }
+}
+
+/// A message as a dictionary, and its type.
+///
+/// # Errors
+/// If it is no dictionary or has no type.
+pub fn of_type<'py>(
+    message: &Bound<'py, PyAny>,
+    names: &Names,
+) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyString>)> {
+    let message = message.cast::<PyDict>().map_err(|_| {
+        PyTypeError::new_err(format!("an ASGI message must be a dict, not {message:?}"))
+    })?;
+    let Some(kind) = message.get_item(&names.type_)? else {
+        return Err(PyValueError::new_err(
+            "an ASGI message must have a \"type\"",
+        ));
+    };
+    let kind = kind
+        .cast_into::<PyString>()
+        .map_err(|_| PyTypeError::new_err("a message's \"type\" is a str"))?;
+    Ok((message.clone(), kind))
 }
 
 #[derive(Clone, Copy)]
@@ -209,7 +229,7 @@ fn flag(message: &Bound<'_, PyDict>, key: &Py<PyString>) -> PyResult<bool> {
 }
 
 /// Bytes of any kind as a `bytes` object, copied only if they may change.
-fn bytes(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
+pub fn bytes(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
     let value = match value.cast_into_exact::<PyBytes>() {
         Ok(bytes) => return Ok(bytes),
         Err(error) => error.into_inner(),
@@ -236,7 +256,18 @@ fn bytes(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
 }
 
 impl<'py> Headers<'py> {
-    fn read(value: Option<Bound<'py, PyAny>>) -> PyResult<Self> {
+    /// Those of a message without content.
+    ///
+    /// # Errors
+    /// If Python is out of memory.
+    pub fn empty_content(py: Python<'py>) -> PyResult<Self> {
+        let line = (PyBytes::new(py, b"content-length"), PyBytes::new(py, b"0"));
+        Ok(Self(Some(PyList::new(py, [line])?)))
+    }
+
+    /// # Errors
+    /// If it is no iterable of pairs of bytes.
+    pub fn read(value: Option<Bound<'py, PyAny>>) -> PyResult<Self> {
         let Some(value) = value.filter(|value| !value.is_none()) else {
             return Ok(Self(None));
         };

@@ -20,17 +20,19 @@ macro_rules! names {
 }
 
 names! {
-    asgi = "asgi", body = "body", client = "client", count = "count",
-    done = "done", early_hint = "http.response.early_hint", extensions = "extensions", file = "file",
+    asgi = "asgi", body = "body", bytes = "bytes", code = "code", client = "client", count = "count",
+    early_hint = "http.response.early_hint", extensions = "extensions", file = "file",
     headers = "headers", http = "http", http_10 = "1.0", http_11 = "1.1", http_disconnect = "http.disconnect",
     http_request = "http.request", http_version = "http_version", links = "links", method = "method",
     more_body = "more_body", more_trailers = "more_trailers", offset = "offset", path = "path",
-    pathsend = "http.response.pathsend", query_string = "query_string", raw_path = "raw_path",
+    pathsend = "http.response.pathsend", query_string = "query_string", raw_path = "raw_path", reason = "reason",
     response_trailers = "http.response.trailers", root_path = "root_path", scheme = "scheme",
-    server = "server", set_result = "set_result", spec_version = "spec_version", state = "state",
-    status = "status", trailers = "trailers", type_ = "type", version = "version",
+    server = "server", spec_version = "spec_version", state = "state",
+    status = "status", subprotocol = "subprotocol", subprotocols = "subprotocols", text = "text",
+    trailers = "trailers", type_ = "type", version = "version",
+    websocket = "websocket", websocket_connect = "websocket.connect", websocket_receive = "websocket.receive",
+    websocket_disconnect = "websocket.disconnect", websocket_response = "websocket.http.response", ws = "ws",
     zerocopysend = "http.response.zerocopysend",
-    blocking = "_asyncio_future_blocking",
     create_task = "create_task", throw = "throw", close = "close", cancel = "cancel",
 }
 

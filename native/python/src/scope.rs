@@ -8,7 +8,7 @@ use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 
 use ferricorn_engine::Address;
-use ferricorn_proto::{Field, RequestHead, Version};
+use ferricorn_proto::{Field, RequestHead, Upgrade, Version, ws};
 use foldhash::fast::RandomState;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMappingProxy, PyString, PyTuple};
@@ -28,10 +28,18 @@ pub struct Scopes {
     template: Py<PyDict>,
     asgi: Py<PyDict>,
     extensions: Py<PyDict>,
+    /// What stands for these three in the scope of a WebSocket.
+    socket: SocketParts,
     state: Py<PyDict>,
     root_path: String,
     methods: Methods,
     memo: Memo,
+}
+
+struct SocketParts {
+    template: Py<PyDict>,
+    asgi: Py<PyDict>,
+    extensions: Py<PyDict>,
 }
 
 /// Both ends of a connection as scopes show them.
@@ -45,6 +53,8 @@ impl Scopes {
         let asgi = PyDict::new(py);
         asgi.set_item(&names.version, outline.asgi_version)?;
         asgi.set_item(&names.spec_version, "2.3")?;
+        let socket_asgi = asgi.copy()?;
+        socket_asgi.set_item(&names.spec_version, "2.4")?;
         let template = PyDict::new(py);
         template.set_item(&names.type_, &names.http)?;
         template.set_item(&names.asgi, py.None())?;
@@ -60,7 +70,20 @@ impl Scopes {
         template.set_item(&names.headers, py.None())?;
         template.set_item(&names.state, py.None())?;
         template.set_item(&names.extensions, py.None())?;
+        let socket_template = template.copy()?;
+        socket_template.set_item(&names.type_, &names.websocket)?;
+        socket_template.set_item(&names.scheme, &names.ws)?;
+        socket_template.del_item(&names.method)?;
+        socket_template.set_item(&names.subprotocols, py.None())?;
+        let socket_extensions = PyDict::new(py);
+        let nothing = PyMappingProxy::new(py, PyDict::new(py).as_mapping());
+        socket_extensions.set_item(&names.websocket_response, nothing)?;
         Ok(Self {
+            socket: SocketParts {
+                template: socket_template.unbind(),
+                asgi: socket_asgi.unbind(),
+                extensions: socket_extensions.unbind(),
+            },
             template: template.unbind(),
             asgi: asgi.unbind(),
             extensions: extensions(py, names, outline.drain)?.unbind(),
@@ -81,15 +104,34 @@ impl Scopes {
         fields: &[Field],
         input: &[u8],
     ) -> PyResult<Bound<'py, PyDict>> {
-        let scope = self.template.bind(py).copy()?;
-        scope.set_item(&names.asgi, self.asgi.bind(py).copy()?)?;
+        let socket = head.upgrade == Upgrade::WebSocket;
+        let (template, asgi, extensions) = if socket {
+            let SocketParts {
+                template,
+                asgi,
+                extensions,
+            } = &self.socket;
+            (template, asgi, extensions)
+        } else {
+            (&self.template, &self.asgi, &self.extensions)
+        };
+        let scope = template.bind(py).copy()?;
+        scope.set_item(&names.asgi, asgi.bind(py).copy()?)?;
+        let extensions = extensions.bind(py).copy()?;
+        if socket {
+            let offered = ws::subprotocols(fields, input).map(String::from_utf8_lossy);
+            scope.set_item(
+                &names.subprotocols,
+                PyList::new(py, offered.collect::<Vec<_>>())?,
+            )?;
+        }
         if head.version == Version::Http10 {
             scope.set_item(&names.http_version, &names.http_10)?;
         }
         scope.set_item(&names.client, &ends.client)?;
         scope.set_item(&names.server, &ends.server)?;
         let method = head.method.of(input);
-        if method != b"GET" {
+        if method != b"GET" && !socket {
             scope.set_item(&names.method, self.methods.get(py, method))?;
         }
         let target = head.path.of(input);
@@ -121,7 +163,7 @@ impl Scopes {
         }
         scope.set_item(&names.headers, headers)?;
         scope.set_item(&names.state, self.state.bind(py).copy()?)?;
-        scope.set_item(&names.extensions, self.extensions.bind(py).copy()?)?;
+        scope.set_item(&names.extensions, extensions)?;
         Ok(scope)
     }
 }

@@ -8,18 +8,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ferricorn_engine::{Address, Batch, ExchangeId, SessionId, Work};
-use ferricorn_proto::{Fault, Field, RequestHead, Span};
+use ferricorn_proto::ws::{Data, Kind};
+use ferricorn_proto::{Fault, Field, RequestHead, Span, Upgrade};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::exchange::Handle;
 use crate::format::{REQUEST_ID, RequestId, is_request_id};
 use crate::http::Callables;
-use crate::link::{Link, Phase};
+use crate::link::{self, Exchange, Incoming, Link, Phase, Socket};
 use crate::record::Record;
 use crate::scope::{self, Ends, Scopes};
 use crate::task::{self, Run, Tasks};
+use crate::wait::{Wait, Wake};
+use crate::websocket;
 
+/// `logging.INFO`.
+const INFO: i32 = 20;
 /// `logging.ERROR`.
 const ERROR: i32 = 40;
 /// `logging.WARNING`.
@@ -41,9 +46,16 @@ pub struct Service {
 
 impl Service {
     /// Serves a batch and empties it. Gives the connections that a panic of ours has to end.
-    pub fn serve(&mut self, py: Python<'_>, link: &Arc<Link>, batch: &mut Batch) -> Vec<SessionId> {
-        // Whether the loop has a task factory is asked once for a batch that has requests.
-        let mut factory = None;
+    pub fn serve(
+        &mut self,
+        py: Python<'_>,
+        link: &Arc<Link>,
+        batch: &mut Batch,
+        how: Wake,
+    ) -> Vec<SessionId> {
+        // Whether the loop has a task factory is asked once for a batch.
+        let factory = self.tasks.have_factory(py).unwrap_or(true);
+        let how = if factory { Wake::Soon } else { how };
         let mut broken = Vec::new();
         let mut work = std::mem::take(&mut batch.work);
         let mut items = work.drain(..).peekable();
@@ -69,8 +81,6 @@ impl Service {
                     base,
                     head,
                 } => {
-                    let factory =
-                        *factory.get_or_insert_with(|| self.tasks.have_factory(py).unwrap_or(true));
                     let request = Request {
                         exchange,
                         base,
@@ -89,7 +99,7 @@ impl Service {
                     self.refusals
                         .note(py, link, fault, &origin(py, link, session, &peer));
                 }
-                other => pass_on(py, link, other, batch.bytes()),
+                other => pass_on(py, link, other, batch.bytes(), how),
             }));
             if served.is_err() {
                 link.report(py, ERROR, "Internal error; the connection was cut.", None);
@@ -111,10 +121,7 @@ impl Service {
         arena: &[u8],
     ) {
         if let Err(error) = self.start(py, link, request, fields, arena) {
-            let handle = Handle {
-                link: Arc::clone(link),
-                id: request.exchange,
-            };
+            let handle = request.handle(link);
             // There is no task yet that could end as cancelled.
             let _ = task::failed(py, &handle, None, error);
         }
@@ -128,14 +135,10 @@ impl Service {
         fields: &[Field],
         arena: &[u8],
     ) -> PyResult<()> {
-        let id = request.exchange;
         let Some((ends, place)) = self.admit(py, link, request, arena) else {
             return Ok(());
         };
-        let handle = Handle {
-            link: Arc::clone(link),
-            id,
-        };
+        let handle = request.handle(link);
         match self.call(py, &handle, &ends, request, fields, arena) {
             Ok((coroutine, scope)) => {
                 let run = Bound::new(py, Run::new(coroutine.unbind(), handle, place))?;
@@ -182,7 +185,11 @@ impl Service {
                 .scopes
                 .make(py, names, ends, &request.head, fields, input)?,
         };
-        if handle.link.access_log.is_some()
+        if handle.socket {
+            if let Some(socket) = handle.link.lock().socket(handle.id) {
+                socket.scope = Some(scope.clone().unbind());
+            }
+        } else if handle.link.access_log.is_some()
             && let Some(exchange) = handle.link.lock().current(handle.id)
         {
             let scope = scope.clone().unbind();
@@ -234,6 +241,7 @@ impl Service {
             slot.exchange.body.push(py, data.of(arena));
             slot.exchange.body.over |= end;
         }
+        slot.exchange.socket = request.is_socket().then(Box::<Socket>::default);
         if busy {
             slot.exchange.phase = Phase::Complete;
         }
@@ -261,13 +269,27 @@ struct Request<'a> {
     factory: bool,
 }
 
+impl Request<'_> {
+    fn is_socket(&self) -> bool {
+        self.head.upgrade == Upgrade::WebSocket
+    }
+
+    fn handle(&self, link: &Arc<Link>) -> Handle {
+        Handle {
+            link: Arc::clone(link),
+            id: self.exchange,
+            socket: self.is_socket(),
+        }
+    }
+}
+
 /// Whether a header, whose name is in lower case, is one that a proxy adds.
 fn is_forwarding(name: &[u8]) -> bool {
     name.starts_with(b"x-forwarded-") || name == b"forwarded"
 }
 
 /// Passes on what a request that runs already has to hear.
-fn pass_on(py: Python<'_>, link: &Link, work: Work, arena: &[u8]) {
+fn pass_on(py: Python<'_>, link: &Link, work: Work, arena: &[u8], how: Wake) {
     match work {
         Work::Opened {
             session,
@@ -278,9 +300,19 @@ fn pass_on(py: Python<'_>, link: &Link, work: Work, arena: &[u8]) {
             exchange,
             data,
             end,
-        } => body(py, link, exchange, data.of(arena), end),
-        Work::Disconnected { exchange } => disconnect(py, link, exchange),
-        Work::Writable { exchange } => writable(py, link, exchange),
+        } => body(py, link, exchange, data.of(arena), end, how),
+        Work::Message {
+            exchange,
+            kind,
+            data,
+        } => message(py, link, exchange, kind, &data, arena, how),
+        Work::SocketClosed {
+            exchange,
+            code,
+            reason,
+        } => disconnect(py, link, exchange, Some((code, reason)), how),
+        Work::Disconnected { exchange } => disconnect(py, link, exchange, None, how),
+        Work::Writable { exchange } => writable(py, link, exchange, how),
         Work::Output { session, bytes } => {
             let bytes = PyBytes::new(py, &bytes);
             with_transport(py, link, session, |to| to.call_method1("write", (bytes,)));
@@ -303,7 +335,7 @@ fn pass_on(py: Python<'_>, link: &Link, work: Work, arena: &[u8]) {
                 transport.call_method0("resume_reading")
             });
         }
-        Work::Closed { session, cut } => close(py, link, session, cut),
+        Work::Closed { session, cut } => close(py, link, session, cut, how),
         Work::Request { .. } | Work::Refused { .. } => {}
     }
 }
@@ -339,7 +371,7 @@ fn answered(link: &Link, session: SessionId, fault: Fault) {
     drop(left);
 }
 
-fn body(py: Python<'_>, link: &Link, id: ExchangeId, data: &[u8], end: bool) {
+fn body(py: Python<'_>, link: &Link, id: ExchangeId, data: &[u8], end: bool, how: Wake) {
     let mut state = link.lock();
     let Some(exchange) = state.current(id) else {
         return;
@@ -348,31 +380,80 @@ fn body(py: Python<'_>, link: &Link, id: ExchangeId, data: &[u8], end: bool) {
     exchange.body.over |= end;
     let waiting = exchange.take_waiters(false);
     drop(state);
-    link.wake(py, waiting);
+    link::wake(py, waiting, how);
 }
 
-fn disconnect(py: Python<'_>, link: &Link, id: ExchangeId) {
+fn message(
+    py: Python<'_>,
+    link: &Link,
+    id: ExchangeId,
+    kind: Kind,
+    data: &Data,
+    arena: &[u8],
+    how: Wake,
+) {
+    let contents = match data {
+        Data::Here(span) => span.of(arena),
+        Data::Made(bytes) => bytes,
+    };
+    let text = kind == Kind::Text;
+    let made = if text {
+        PyString::from_bytes(py, contents).map(Bound::into_any)
+    } else {
+        Ok(PyBytes::new(py, contents).into_any())
+    };
+    let made = match made {
+        Ok(made) => made,
+        Err(error) => return error.write_unraisable(py, None),
+    };
+    let mut state = link.lock();
+    let Some(exchange) = state.current(id) else {
+        return;
+    };
+    let Some(socket) = &mut exchange.socket else {
+        return;
+    };
+    socket.inbox.push_back(Incoming {
+        data: made.unbind(),
+        text,
+        length: contents.len(),
+    });
+    // A message is for one receiver.
+    let mut waiting = exchange.take_receiver();
+    drop(state);
+    while let Some(waiter) = waiting
+        && !Wait::wake(waiter.wait.bind(py), how)
+    {
+        waiting = link.lock().current(id).and_then(Exchange::take_receiver);
+    }
+}
+
+/// The client is gone. `told` is what ended a WebSocket.
+fn disconnect(py: Python<'_>, link: &Link, id: ExchangeId, told: Option<(u16, String)>, how: Wake) {
     let mut state = link.lock();
     let Some(exchange) = state.current(id) else {
         return;
     };
     exchange.gone = true;
+    if let Some(socket) = &mut exchange.socket {
+        websocket::closed(socket, told);
+    }
     let waiting = std::mem::take(&mut exchange.waiters);
     drop(state);
-    link.wake(py, waiting);
+    link::wake(py, waiting, how);
 }
 
-fn writable(py: Python<'_>, link: &Link, id: ExchangeId) {
+fn writable(py: Python<'_>, link: &Link, id: ExchangeId, how: Wake) {
     let mut state = link.lock();
     let Some(exchange) = state.current(id) else {
         return;
     };
     let waiting = exchange.take_waiters(true);
     drop(state);
-    link.wake(py, waiting);
+    link::wake(py, waiting, how);
 }
 
-fn close(py: Python<'_>, link: &Link, session: SessionId, cut: bool) {
+fn close(py: Python<'_>, link: &Link, session: SessionId, cut: bool, how: Wake) {
     let mut state = link.lock();
     let (slot, left) = state.claim(session);
     let mut ended = std::mem::take(slot);
@@ -386,7 +467,15 @@ fn close(py: Python<'_>, link: &Link, session: SessionId, cut: bool) {
     }
     drop(state);
     drop(left);
-    link.wake(py, ended.exchange.waiters);
+    if ended
+        .exchange
+        .socket
+        .as_ref()
+        .is_some_and(|socket| socket.opened)
+    {
+        link.report(py, INFO, "connection closed", None);
+    }
+    link::wake(py, ended.exchange.waiters, how);
     // Closing would wait until a peer that does not read has read what was cut.
     let end = if cut { "abort" } else { "close" };
     if let Some(transport) = ended.transport

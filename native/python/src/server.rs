@@ -2,8 +2,9 @@
 
 use std::os::fd::RawFd;
 
-use ferricorn_engine::{Board, Options, Peers, Reactor};
-use ferricorn_proto::{Limits, Millis};
+use ferricorn_engine::{Board, Options, Peers, Reactor, WebSocketOptions};
+use ferricorn_proto::ws::DeflateSettings;
+use ferricorn_proto::{Limits, Millis, WsLimits};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -15,18 +16,19 @@ use crate::ffi;
 use crate::format::Layout;
 use crate::http::Callables;
 use crate::inflight::{Row, rows};
-use crate::link::{EventLoop, Link};
+use crate::link::{EventLoop, Link, SocketHooks};
 use crate::names::Names;
 use crate::scope::{Outline, Scopes};
 use crate::serve::{RefusalLog, Service};
 use crate::task::Tasks;
 use crate::turn::{Gather, Server};
+use crate::wait::Wake;
 
 #[pymethods]
 impl Server {
     #[new]
     #[pyo3(signature = (
-        app, r#loop, *, forwarded_app = None, state, error_log, root_path = String::new(), asgi_version = "3.0".to_owned(),
+        app, r#loop, *, forwarded_app = None, state, error_log, websocket = None, root_path = String::new(), asgi_version = "3.0".to_owned(),
         server_header = Some(b"ferricorn".to_vec()), date_header = true, headers = Vec::new(),
         access_log = None, access_stream = None, access_format = None, limit_concurrency = None, timeout_keep_alive = 5.0,
         timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0,
@@ -40,6 +42,7 @@ impl Server {
         forwarded_app: Option<Py<PyAny>>,
         state: Bound<'_, PyDict>,
         error_log: Py<PyAny>,
+        websocket: Option<Sockets>,
         root_path: String,
         asgi_version: String,
         server_header: Option<Vec<u8>>,
@@ -68,6 +71,7 @@ impl Server {
             headers,
             proxy: proxy_peers.map(|entries| peers(&entries)).transpose()?,
             limits: Limits::default(),
+            websocket: websocket.as_ref().map(Sockets::options).transpose()?,
         };
         let names = Names::new(py);
         let service = Service {
@@ -104,6 +108,10 @@ impl Server {
                 .map(|call| AccessLog::new(call, access_stream, access_format))
                 .transpose()?,
             error_log,
+            websocket.map(|given| SocketHooks {
+                log: given.log,
+                disconnected: given.disconnected,
+            }),
         );
         Ok(Self::over(link, service))
     }
@@ -165,7 +173,7 @@ impl Server {
     /// Cuts every connection, cancels every task and closes the poller.
     fn abort(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        Self::with_engine(slf, Reactor::abort);
+        Self::with_engine(slf, Wake::Soon, Reactor::abort);
         let this = slf.get();
         let mut state = this.link.lock();
         state.aborted = true;
@@ -186,6 +194,17 @@ impl Server {
         if let Some(access_log) = &self.link.access_log {
             access_log.close(py);
         }
+    }
+
+    /// Closes so many WebSockets with 1012, for the server will end.
+    fn close_sockets(slf: &Bound<'_, Self>, count: usize) {
+        Self::ask_closings(slf, count);
+    }
+
+    /// WebSockets that are open.
+    #[getter]
+    fn sockets(&self) -> usize {
+        self.link.lock().reactor.sockets()
     }
 
     /// Connections that are open.
@@ -231,6 +250,47 @@ impl Server {
 fn peers(entries: &[String]) -> PyResult<Peers> {
     let wrong = || PyValueError::new_err("proxy_peers must be networks, 'unix' or '*'");
     Peers::parse(entries).ok_or_else(wrong)
+}
+
+/// How WebSockets are served, from an object with an attribute for each setting.
+#[derive(FromPyObject)]
+struct Sockets {
+    max_size: usize,
+    max_queue: u16,
+    ping_interval: f64,
+    ping_timeout: f64,
+    close_timeout: f64,
+    max_connections: Option<usize>,
+    send_high_water: u64,
+    per_message_deflate: bool,
+    deflate_window_bits: u8,
+    deflate_takeover: bool,
+    deflate_min_size: usize,
+    log: Py<PyAny>,
+    disconnected: Py<PyAny>,
+}
+
+impl Sockets {
+    fn options(&self) -> PyResult<WebSocketOptions> {
+        Ok(WebSocketOptions {
+            limits: WsLimits {
+                message: self.max_size,
+                ..WsLimits::default()
+            },
+            queue: self.max_queue.max(1),
+            deflate: self.per_message_deflate.then(|| DeflateSettings {
+                window_bits: self.deflate_window_bits,
+                takeover: self.deflate_takeover,
+                min_size: self.deflate_min_size,
+                ..DeflateSettings::default()
+            }),
+            ping_interval: millis("ws_ping_interval", self.ping_interval)?,
+            ping_timeout: millis("ws_ping_timeout", self.ping_timeout)?,
+            close_timeout: millis("ws_close_timeout", self.close_timeout)?,
+            connections: self.max_connections,
+            high_water: self.send_high_water,
+        })
+    }
 }
 
 /// Seconds as milliseconds.

@@ -16,7 +16,9 @@ use crate::eager::Eager;
 use crate::exchange::Handle;
 use crate::ffi::{self, Step};
 use crate::inflight::first_step;
-use crate::link::{Link, Phase};
+use crate::link::{self, Link, Phase};
+use crate::wait::Wake;
+use crate::websocket;
 
 /// `logging.ERROR`.
 const ERROR: i32 = 40;
@@ -118,7 +120,10 @@ pub fn failed(py: Python<'_>, handle: &Handle, place: Option<usize>, error: PyEr
         let mut state = handle.link.lock();
         state.aborted || state.may_end_early(handle.id)
     };
-    if !meant {
+    // An application of a WebSocket need not catch what says that its client has left.
+    let hooks = handle.link.sockets.as_ref().filter(|_| handle.socket);
+    let told = hooks.is_some_and(|hooks| error.is_instance(py, hooks.disconnected.bind(py)));
+    if !(told || meant) {
         handle
             .link
             .report(py, ERROR, "Exception in ASGI application\n", Some(&error));
@@ -143,6 +148,14 @@ fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
     let link = &handle.link;
     let mut state = link.lock();
     let task = place.and_then(|place| state.tasks.release(place));
+    if handle.socket {
+        drop(state);
+        drop(task);
+        if let Some(report) = websocket::finish(handle, py, end == End::Returned) {
+            link.report(py, ERROR, report, None);
+        }
+        return;
+    }
     // A stream of events that ends with its server has ended: there is no other last message.
     let ended =
         end != End::Failed && state.may_end_early(handle.id) && state.reactor.complete(handle.id);
@@ -189,7 +202,7 @@ fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
         record.answer(500, FAILURE);
     }
     link.log(py, record);
-    link.wake(py, waiting);
+    link::wake(py, waiting, Wake::Soon);
     if wanted && let Err(error) = link.schedule(py) {
         error.write_unraisable(py, None);
     }

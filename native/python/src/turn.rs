@@ -5,7 +5,7 @@
 //! in the same iteration. A turn is total: whatever happens to one connection ends there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferricorn_engine::{Batch, Reactor, SessionId};
@@ -15,9 +15,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::ffi;
-use crate::link::{Continuation, Link};
+use crate::link::{self, Continuation, Link};
 use crate::scope::Ends;
 use crate::serve::Service;
+use crate::wait::Wake;
 
 /// `logging.ERROR`.
 const ERROR: i32 = 40;
@@ -37,6 +38,8 @@ pub struct Server {
     leave_asked: AtomicBool,
     /// A graceful end begins with the next turn.
     stop_asked: AtomicBool,
+    /// So many WebSockets are closed with the next turn.
+    closings: AtomicUsize,
 }
 
 struct Turn {
@@ -63,6 +66,7 @@ impl Turn {
         &mut self,
         py: Python<'_>,
         link: &Arc<Link>,
+        how: Wake,
         act: impl FnOnce(&mut Reactor<ffi::Payload>, &mut Batch),
     ) {
         let Self { service, batch } = self;
@@ -76,7 +80,7 @@ impl Turn {
             let broken = if idle {
                 Vec::new()
             } else {
-                service.serve(py, link, batch)
+                service.serve(py, link, batch, how)
             };
             state = link.lock();
             for session in broken {
@@ -102,6 +106,7 @@ impl Server {
             timer: Mutex::new(None),
             leave_asked: AtomicBool::new(false),
             stop_asked: AtomicBool::new(false),
+            closings: AtomicUsize::new(0),
         }
     }
 
@@ -109,12 +114,16 @@ impl Server {
     pub fn advance(slf: &Bound<'_, Self>, gather: Gather) {
         let leave = slf.get().leave_asked.swap(false, Ordering::Relaxed);
         let stop = slf.get().stop_asked.swap(false, Ordering::Relaxed);
-        Self::with_engine(slf, |reactor, batch| {
+        let closings = slf.get().closings.swap(0, Ordering::Relaxed);
+        Self::with_engine(slf, Wake::Now, |reactor, batch| {
             if leave {
                 reactor.leave(batch);
             }
             if stop {
                 reactor.stop(batch);
+            }
+            if closings > 0 {
+                reactor.close_sockets(closings, batch);
             }
             if gather == Gather::Ready {
                 reactor.flush(batch);
@@ -124,7 +133,7 @@ impl Server {
         if stop {
             let link = &slf.get().link;
             let told = link.lock().take_told();
-            link.wake(slf.py(), told);
+            link::wake(slf.py(), told, Wake::Soon);
         }
     }
 
@@ -135,9 +144,11 @@ impl Server {
     }
 
     /// Lets the engine fill a batch and serves it, then flushes what that queued; and again, for
-    /// requests that waited in a buffer for the answer to the one before.
+    /// requests that waited in a buffer for the answer to the one before. Whoever may be a task says
+    /// [`Wake::Soon`]: no other may run within it.
     pub fn with_engine(
         slf: &Bound<'_, Self>,
+        how: Wake,
         act: impl FnOnce(&mut Reactor<ffi::Payload>, &mut Batch),
     ) {
         let (py, this) = (slf.py(), slf.get());
@@ -149,7 +160,7 @@ impl Server {
         let scheduled = std::mem::replace(&mut link.lock().scheduled, true);
         // Nothing here is known to panic outside of the guards of single connections; if it does, the
         // server must not lose what it works with.
-        let whole = catch_unwind(AssertUnwindSafe(|| turn.run(py, link, act)));
+        let whole = catch_unwind(AssertUnwindSafe(|| turn.run(py, link, how, act)));
         *locked(&this.turn) = Some(turn);
         if whole.is_err() {
             link.report(py, ERROR, "Internal error in a turn of the server.", None);
@@ -248,7 +259,9 @@ impl Server {
         limits.set_item("high", 0)?;
         transport.call_method("set_write_buffer_limits", (), Some(&limits))?;
         let mut opened = None;
-        Self::with_engine(slf, |reactor, _| opened = Some(reactor.open_host()));
+        Self::with_engine(slf, Wake::Now, |reactor, _| {
+            opened = Some(reactor.open_host());
+        });
         let session =
             opened.ok_or_else(|| PyRuntimeError::new_err("a connection within a turn"))?;
         let judged = link.lock().reactor.judges_peers();
@@ -261,7 +274,7 @@ impl Server {
         drop(left);
         // The slot knows the transport by now, so that it is closed if the peer may not stay.
         if let Some(peer) = peer {
-            Self::with_engine(slf, |reactor, batch| {
+            Self::with_engine(slf, Wake::Now, |reactor, batch| {
                 reactor.admit_host(session, &peer, batch);
             });
         }
@@ -269,17 +282,21 @@ impl Server {
     }
 
     pub fn host_data(slf: &Bound<'_, Self>, session: SessionId, data: &Bound<'_, PyBytes>) {
-        Self::with_engine(slf, |reactor, batch| {
+        Self::with_engine(slf, Wake::Now, |reactor, batch| {
             reactor.feed(session, data.as_bytes(), batch);
         });
     }
 
     pub fn host_eof(slf: &Bound<'_, Self>, session: SessionId) {
-        Self::with_engine(slf, |reactor, batch| reactor.feed_eof(session, batch));
+        Self::with_engine(slf, Wake::Now, |reactor, batch| {
+            reactor.feed_eof(session, batch);
+        });
     }
 
     pub fn host_lost(slf: &Bound<'_, Self>, session: SessionId) {
-        Self::with_engine(slf, |reactor, batch| reactor.lost(session, batch));
+        Self::with_engine(slf, Wake::Now, |reactor, batch| {
+            reactor.lost(session, batch);
+        });
     }
 
     /// May be called from within a turn, by a transport that is written to.
@@ -305,6 +322,12 @@ impl Server {
     pub fn ask_stop(slf: &Bound<'_, Self>) {
         slf.get().link.lock().reactor.announce_stop();
         slf.get().stop_asked.store(true, Ordering::Relaxed);
+        Self::schedule(slf);
+    }
+
+    /// Closes so many WebSockets, in a turn of its own.
+    pub fn ask_closings(slf: &Bound<'_, Self>, count: usize) {
+        slf.get().closings.store(count, Ordering::Relaxed);
         Self::schedule(slf);
     }
 

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ferricorn_engine::{Address, Batch, Data, ExchangeId, Flow, Options, Reactor, SessionId, Work};
-use ferricorn_proto::{Fault, Limits};
+use ferricorn_proto::{Fault, Limits, ws};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// How long anything may take before a test fails: long enough for a machine that is busy.
@@ -62,6 +62,16 @@ pub enum Seen {
         data: Vec<u8>,
         end: bool,
     },
+    Message {
+        exchange: ExchangeId,
+        kind: ws::Kind,
+        data: Vec<u8>,
+    },
+    SocketClosed {
+        exchange: ExchangeId,
+        code: u16,
+        reason: String,
+    },
     Disconnected(ExchangeId),
     Writable(ExchangeId),
     Refused(Fault),
@@ -91,6 +101,7 @@ pub fn options() -> Options {
         headers: Vec::new(),
         proxy: None,
         limits: Limits::default(),
+        websocket: None,
     }
 }
 
@@ -371,6 +382,27 @@ fn own(work: Work, batch: &Batch) -> Seen {
             exchange,
             data: data.of(batch.bytes()).to_vec(),
             end,
+        },
+        Work::Message {
+            exchange,
+            kind,
+            data,
+        } => Seen::Message {
+            exchange,
+            kind,
+            data: match data {
+                ws::Data::Here(span) => span.of(batch.bytes()).to_vec(),
+                ws::Data::Made(bytes) => bytes,
+            },
+        },
+        Work::SocketClosed {
+            exchange,
+            code,
+            reason,
+        } => Seen::SocketClosed {
+            exchange,
+            code,
+            reason,
         },
         Work::Disconnected { exchange } => Seen::Disconnected(exchange),
         Work::Writable { exchange } => Seen::Writable(exchange),

@@ -1,0 +1,240 @@
+"""Applications that speak WebSocket, each by the first segment of its path."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.apps.board import Receive, Routes, Scope, Send, note, passed, respond, respond_json
+
+routes = Routes()
+app = routes.app
+
+
+def shown(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message as a note can hold it."""
+    return {k: v.decode("latin-1") if isinstance(v, bytes) else v for k, v in message.items()}
+
+
+async def accept(receive: Receive, send: Send, **settings: Any) -> None:
+    assert (await receive()) == {"type": "websocket.connect"}
+    await send({"type": "websocket.accept", **settings})
+
+
+@routes
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send each message back, until the client leaves."""
+    if scope["type"] == "http":
+        await respond(send, "plain")
+        return
+    await accept(receive, send)
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+    note("left", shown(message))
+
+
+@routes
+async def shows_scope(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send the scope."""
+    if scope["type"] == "http":
+        await respond_json(send, scope)
+        return
+    await accept(receive, send)
+    await send({"type": "websocket.send", "text": repr(scope)})
+
+
+@routes
+async def accepts(scope: Scope, receive: Receive, send: Send) -> None:
+    """Choose the last subprotocol and add a header."""
+    offered = scope["subprotocols"]
+    await accept(
+        receive,
+        send,
+        subprotocol=offered[-1] if offered else None,
+        headers=[(b"x-greeting", b"hello"), (b"Set-Cookie", b"a=1"), (b"set-cookie", b"b=2")],
+    )
+    await receive()
+
+
+@routes
+async def denies(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close"})
+    note("after", shown(await receive()))
+
+
+@routes
+async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer as plain HTTP."""
+    assert scope["extensions"]["websocket.http.response"] == {}
+    await receive()
+    headers = [(b"content-type", b"text/html"), (b"x-reason", b"full")]
+    await send({"type": "websocket.http.response.start", "status": 418, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": b"<p>no ", "more_body": True})
+    await send({"type": "websocket.http.response.body", "body": b"room</p>"})
+    note("after", shown(await receive()))
+
+
+@routes
+async def closes(scope: Scope, receive: Receive, send: Send) -> None:
+    """Close with what the query says."""
+    await accept(receive, send)
+    code, _, reason = scope["query_string"].decode().partition("&")
+    message: dict[str, Any] = {"type": "websocket.close"}
+    if code:
+        message["code"] = int(code)
+    if reason:
+        message["reason"] = reason
+    await send(message)
+    note("after", shown(await receive()))
+    try:
+        await send({"type": "websocket.send", "text": "late"})
+    except RuntimeError as error:
+        note("late", str(error))
+
+
+@routes
+async def returns(scope: Scope, receive: Receive, send: Send) -> None:
+    await accept(receive, send)
+
+
+@routes
+async def returns_at_once(scope: Scope, receive: Receive, send: Send) -> None:
+    """Do nothing."""
+
+
+@routes
+async def raises(scope: Scope, receive: Receive, send: Send) -> None:
+    await accept(receive, send)
+    raise ValueError("on purpose")
+
+
+@routes
+async def raises_at_once(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ValueError("on purpose")
+
+
+@routes
+async def sends_late(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send when the client is gone, and let that out."""
+    await accept(receive, send)
+    note("left", shown(await receive()))
+    try:
+        await send({"type": "websocket.send", "text": "late"})
+    except OSError as error:
+        note("late", type(error).__name__)
+        raise
+
+
+@routes
+async def sends(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send without end, and note how far it came when the client leaves."""
+    await accept(receive, send)
+    size = int(scope["query_string"] or 65536)
+    count = 0
+    try:
+        while True:
+            await send({"type": "websocket.send", "bytes": b"x" * size})
+            count += 1
+            note("sent", count)
+            await asyncio.sleep(0)
+    except OSError:
+        note("stopped", count)
+
+
+@routes
+async def hears_later(scope: Scope, receive: Receive, send: Send) -> None:
+    """Take messages one by one, each when a test says so."""
+    await accept(receive, send)
+    while True:
+        await passed("next")
+        message = await receive()
+        note("heard", message["type"])
+        if message["type"] != "websocket.receive":
+            return
+        await send({"type": "websocket.send", "text": str(len(message.get("bytes") or b""))})
+
+
+@routes
+async def listens(scope: Scope, receive: Receive, send: Send) -> None:
+    """Note everything that comes."""
+    await accept(receive, send)
+    while (message := await receive())["type"] == "websocket.receive":
+        note("heard", message["text"])
+    note("left", shown(message))
+
+
+@routes
+async def greets(scope: Scope, receive: Receive, send: Send) -> None:
+    """Speak first, three times and then as often as a message comes."""
+    await accept(receive, send)
+    for number in range(3):
+        await send({"type": "websocket.send", "text": f"hello {number}"})
+    while (await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "bytes": b"heard"})
+
+
+@routes
+async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+    """Wait with a time limit, for messages that may not come."""
+    await accept(receive, send)
+    try:
+        await asyncio.wait_for(receive(), 0.01)
+    except asyncio.TimeoutError:
+        await send({"type": "websocket.send", "text": "timeout"})
+    first = asyncio.ensure_future(receive())
+    await asyncio.sleep(0)
+    first.cancel()
+    try:
+        await first
+    except asyncio.CancelledError:
+        await send({"type": "websocket.send", "text": "cancelled"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+@routes
+async def misuses(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send what may not be sent, and tell what came of it."""
+    told = []
+
+    async def attempt(message: Any) -> None:
+        try:
+            await send(message)
+        except Exception as error:
+            told.append(f"{type(error).__name__}: {error}")
+        else:
+            told.append("sent")
+
+    await receive()
+    await attempt({"type": "websocket.send", "text": "early"})
+    await attempt({"type": "http.response.start", "status": 200})
+    await attempt({"type": "websocket.accept", "subprotocol": 5})
+    await attempt({"type": "websocket.accept", "headers": [(b"x", b"a\r\nb")]})
+    await attempt({"type": "websocket.accept", "headers": [(b"upgrade", b"h2c")]})
+    await attempt({"type": "websocket.accept"})
+    await attempt({"type": "websocket.accept"})
+    await attempt({"type": "websocket.send"})
+    await attempt({"type": "websocket.send", "text": b"bytes"})
+    await attempt({"type": "websocket.send", "text": "\ud800"})
+    await attempt({"type": "websocket.close", "code": 1006})
+    await attempt({"type": "websocket.close", "code": 70000})
+    await send({"type": "websocket.send", "text": "\n".join(told)})
+
+
+@routes
+async def everywhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send what each client says to all clients."""
+    await accept(receive, send)
+    _clients.append(send)
+    note("joined", len(_clients))
+    try:
+        while (message := await receive())["type"] == "websocket.receive":
+            for client in list(_clients):
+                await client({**message, "type": "websocket.send"})
+    finally:
+        _clients.remove(send)
+        note("parted", len(_clients))
+
+
+_clients: list[Send] = []
