@@ -262,7 +262,7 @@ class Config:
         self.proxy_allow_ips = proxy_allow_ips
         self.access_log_format = access_log_format
         self.log_format: LogFormatType = log_format
-        self.drain_delay = drain_delay
+        self.drain_delay = drain_delay or 0.0
         self.ws_max_connections = ws_max_connections
         self.ws_close_timeout = ws_close_timeout
         self.ws_send_high_water = ws_send_high_water

@@ -24,6 +24,7 @@ class FakeNative:
         self.connections = 0
         self.tasks = 0
         self.requests = 0
+        self.sockets = 0
         self.calls: list[str] = []
         self.rows: list[Any] = []
         self.listening: list[tuple[Any, ...]] = []
@@ -49,6 +50,10 @@ class FakeNative:
     def announce_stop(self) -> None:
         if "announce_stop" not in self.calls:
             self.calls.append("announce_stop")
+
+    def close_sockets(self, count: int) -> None:
+        self.sockets -= count
+        self.calls.append(f"close {count}")
 
     def inflight(self) -> list[Any]:
         return self.rows

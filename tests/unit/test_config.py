@@ -126,7 +126,6 @@ def test_the_options_of_run_are_those_of_config() -> None:
     [
         {"http2": True},
         {"ssl_keyfile": "key.pem"},
-        {"ws_max_size": 1},
         {"h11_max_incomplete_event_size": 1},
     ],
 )
@@ -142,6 +141,10 @@ def test_what_is_not_supported_yet_is_refused(options: dict[str, Any]) -> None:
         {"http": "my.protocol:Class"},
         {"http": asyncio.Protocol},
         {"ws": "my.protocol:Class"},
+        {"ws_max_size": -1},
+        {"ws_max_queue": 0},
+        {"ws_deflate_window_bits": 8},
+        {"ws_close_timeout": float("nan")},
         {"port": -1},
         {"port": 65536},
         {"backlog": -1},
@@ -189,10 +192,9 @@ def test_uvicorns_protocols_are_the_native_one(name: str, log: Any) -> None:
     assert log.lines == [f"INFO: The native HTTP core serves in the place of '{name}'."]
 
 
-def test_a_websocket_protocol_by_name_is_warned_of(log: Any) -> None:
+def test_uvicorns_websocket_protocols_are_the_native_one(log: Any) -> None:
     config(ws="wsproto").load()
-    [line] = log.lines
-    assert line == "WARNING: WebSocket connections are not served yet, by 'wsproto' neither."
+    assert log.lines == ["INFO: The native WebSocket core serves in the place of 'wsproto'."]
 
 
 def test_workers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,7 @@ def test_what_the_native_floor_is_told(native: Any, log: Any) -> None:
     settings = native[0].settings
     assert callable(settings.pop("error_log"))
     assert settings.pop("drain").is_set()
+    assert settings.pop("websocket").max_size == 16 << 20
     assert settings == {
         **options,
         "state": {"answer": 42},
@@ -99,6 +100,7 @@ def test_what_the_native_floor_is_told(native: Any, log: Any) -> None:
         "forwarded_app": app,
         "proxy_peers": None,
         "poll": True,
+        "board": None,
     }
     assert native[0].app is app
 
@@ -233,6 +235,29 @@ def test_what_is_cut_off_is_listed(native: Any, log: Any, rows: list[Any]) -> No
     cancel = next(n for n, line in enumerate(log.lines) if "Cancel 1 running task" in line)
     listed = log.lines[cancel + 1].startswith("ERROR: Still in flight:\nseconds  client")
     assert listed == bool(rows)
+
+
+def test_the_native_floor_is_told_of_websockets(native: Any) -> None:
+    asyncio.run(serving(server_of(ws="none"), nothing))
+    assert native[0].settings["websocket"] is None
+    options: dict[str, Any] = {"ws_max_queue": 3, "ws_ping_interval": None, "ws_close_timeout": 1}
+    asyncio.run(serving(server_of(**options), nothing))
+    told = native[1].settings["websocket"]
+    assert (told.max_queue, told.ping_interval, told.close_timeout) == (3, 0, 1)
+
+
+def test_websockets_close_one_after_the_other_in_the_drain(native: Any) -> None:
+    async def look(server: Any) -> None:
+        native[0].sockets = 100
+        while native[0].sockets == 100:
+            await asyncio.sleep(0)
+        assert native[0].sockets > 90
+        server.drain_delay = 0
+
+    server = server_of(drain_delay=3600)
+    server.limit_max_requests = 0
+    asyncio.run(serving(server, look))
+    assert native[0].calls.count("close 1") >= 1
 
 
 # The drain. What it waits for is the clock or a signal, and a test waits for its lines.
