@@ -165,6 +165,18 @@ async def listens(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @routes
+async def listens_later(scope: Scope, receive: Receive, send: Send) -> None:
+    """Note everything that comes, when a test says so."""
+    await accept(receive, send)
+    note("accepted")
+    await passed("listen")
+    while (message := await receive())["type"] == "websocket.receive":
+        note("heard", message["text"])
+    note("left", shown(message))
+    note("left", shown(await receive()))
+
+
+@routes
 async def greets(scope: Scope, receive: Receive, send: Send) -> None:
     """Speak first, three times and then as often as a message comes."""
     await accept(receive, send)

@@ -115,7 +115,7 @@ def test_websockets_is_closed(here: Server, query: str, code: int, reason: str) 
 
 def test_websockets_closes_while_messages_are_on_their_way(here: Server) -> None:
     async def talk() -> None:
-        async with visit(here, "/sends?100000", max_queue=1) as peer:
+        async with visit(here, "/sends?100000", max_queue=None) as peer:
             assert await peer.recv() == b"x" * 100_000
             await peer.close(4000, "enough")
         assert peer.close_code == 4000
@@ -127,9 +127,10 @@ def test_websockets_refuses_what_is_too_large_for_it(server: StartServer) -> Non
     async def talk() -> None:
         fresh = server(APP)
         async with visit(fresh, "/sends?1000", max_size=999) as peer:
-            with pytest.raises(ConnectionClosedError):
+            with pytest.raises(ConnectionClosedError) as caught:
                 await peer.recv()
-            assert peer.close_code == 1009
+            assert caught.value.sent is not None
+            assert caught.value.sent.code == 1009
         assert (await asyncio.to_thread(fresh.notes, "stopped"))[0] >= 0
         assert not fresh.lines("Traceback|ERROR")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 
 import pytest
-from tests.conftest import StartServer
-from tests.support.server import Server
+from tests.conftest import DRIVERS, StartServer
+from tests.support.server import PATIENCE, Server
 from tests.support.websocket import CLOSE, PING, TEXT, close_frame, connect, frame
 
 APP = "tests.apps.sockets:app"
@@ -48,6 +48,27 @@ def test_messages_before_the_close_are_heard(fresh: Server) -> None:
         assert peer.frame().opcode == CLOSE
     assert fresh.notes("heard", 2) == ["last", "words"]
     assert fresh.notes("left") == [left(1000, reason="")]
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [(close_frame(4000, "so"), left(4000, reason="so")), (b"", left(1005))],
+    ids=["close frame", "none"],
+)
+def test_an_application_that_is_late_hears_everything(
+    fresh: Server, end: bytes, told: dict[str, object]
+) -> None:
+    with connect(fresh, "/listens_later") as peer:
+        fresh.notes("accepted")
+        peer.send(frame(TEXT, b"last") + frame(TEXT, b"words") + end)
+        if end:
+            assert peer.frame().opcode == CLOSE
+            assert peer.closed()
+    fresh.wait_for("connection closed")
+    fresh.get("/pass/listen")
+    assert fresh.notes("heard", 2) == ["last", "words"]
+    # It may ask again.
+    assert fresh.notes("left", 2) == [told, told]
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
@@ -205,6 +226,25 @@ def test_a_client_is_pinged_and_its_pong_keeps_it(server: StartServer) -> None:
         while (got := peer.frame()).opcode == PING:
             peer.send(frame(10, got.payload))
         assert got.payload == b"still here"
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_client_is_not_cut_while_nobody_listens(server: StartServer, driver: str) -> None:
+    """More has come than is read ahead: its pongs are behind that."""
+    fresh = server(APP, driver=driver, ws_ping_interval=0.1, ws_ping_timeout=0.1, ws_max_queue=2)
+    with connect(fresh, "/listens_later") as peer:
+        fresh.notes("accepted")
+        peer.send(frame(TEXT, b"x" * 50_000) * 20)
+        assert peer.frame().opcode == PING
+        with pytest.raises(TimeoutError):
+            peer.sock.settimeout(0.5)
+            peer.frame()
+        peer.sock.settimeout(PATIENCE)
+        fresh.get("/pass/listen")
+        assert len(fresh.notes("heard", 20)) == 20
+        # Its silence counts again from here on.
+        assert peer.frame().close == (1011, "keepalive ping timeout")
+        assert peer.closed()
 
 
 def test_a_client_without_a_pong_is_cut(server: StartServer) -> None:

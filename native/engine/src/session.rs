@@ -380,8 +380,10 @@ impl<P: AsRef<[u8]>> Session<P> {
             let pinged = socket.awaits_pong();
             let quiet = socket.is_open() && !pinged;
             let ends = socket.close_sent();
+            // The pong is behind what the application leaves unread.
+            let listens = self.wants_input();
             self.keep(Timer::PING, now, options.ping_interval, quiet);
-            self.keep(Timer::PONG, now, options.ping_timeout, pinged && !ends);
+            self.keep(Timer::PONG, now, options.ping_timeout, pinged && listens && !ends);
             self.keep(Timer::CLOSE, now, options.close_timeout, ends);
             return;
         }

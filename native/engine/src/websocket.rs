@@ -165,6 +165,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         session.room = session.room.saturating_add(1);
         session.unread = session.unread.saturating_sub(count);
         if full && session.unread < limits::BODY_HIGH_WATER {
+            self.clock.tick();
+            self.settle(exchange.session);
             self.mark_ready(exchange.session);
         }
     }

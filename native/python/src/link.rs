@@ -66,6 +66,9 @@ pub struct State {
     /// What is to be logged when the application ends, though the connection has. Bounded by the
     /// tasks that run.
     pub departed: HashMap<ExchangeId, Box<Record>>,
+    /// WebSockets whose applications have not heard everything, though the connections are gone.
+    /// Bounded like these.
+    pub parted: HashMap<ExchangeId, Box<Socket>>,
     /// The continuation is on the loop's list already.
     pub scheduled: bool,
     /// The server's end has cancelled what still ran.
@@ -203,6 +206,7 @@ impl Link {
             slots: Vec::new(),
             tasks: Tasks::default(),
             departed: HashMap::new(),
+            parted: HashMap::new(),
             scheduled: false,
             aborted: false,
         };

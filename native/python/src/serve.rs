@@ -459,20 +459,22 @@ fn close(py: Python<'_>, link: &Link, session: SessionId, cut: bool, how: Wake) 
     let mut ended = std::mem::take(slot);
     // No session has the next generation yet: ids of this one find nobody.
     slot.generation = session.generation.wrapping_add(1);
+    let number = ended.exchange.number;
+    let id = ExchangeId { session, number };
     if let Some(record) = ended.exchange.record.take() {
-        let number = ended.exchange.number;
-        state
-            .departed
-            .insert(ExchangeId { session, number }, record);
+        state.departed.insert(id, record);
+    }
+    let socket = ended.exchange.socket.take();
+    let opened = socket.as_ref().is_some_and(|socket| socket.opened);
+    if let Some(mut socket) = socket
+        && ended.exchange.phase != Phase::Complete
+    {
+        websocket::closed(&mut socket, None);
+        state.parted.insert(id, socket);
     }
     drop(state);
     drop(left);
-    if ended
-        .exchange
-        .socket
-        .as_ref()
-        .is_some_and(|socket| socket.opened)
-    {
+    if opened {
         link.report(py, INFO, "connection closed", None);
     }
     link::wake(py, ended.exchange.waiters, how);

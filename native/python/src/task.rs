@@ -90,8 +90,9 @@ impl Run {
             let mut state = self.handle.link.lock();
             let task = state.tasks.release(place);
             let record = state.take_record(self.handle.id);
+            let parted = state.parted.remove(&self.handle.id);
             drop(state);
-            drop((task, record));
+            drop((task, record, parted));
         }
     }
 

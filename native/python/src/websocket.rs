@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::exchange::{Handle, Sent, misuse};
 use crate::ffi::Payload;
-use crate::link::{self, Incoming, Phase, Socket, Stage, State};
+use crate::link::{self, Found, Incoming, Phase, Socket, Stage, State};
 use crate::message::{Headers, Message, bytes};
 use crate::names::{Names, empty};
 use crate::wait::Wake;
@@ -429,16 +429,18 @@ impl Socket {
 }
 
 impl State {
-    /// The WebSocket of an exchange, if the application can still act on it.
+    /// The WebSocket of an exchange, if its application runs.
     pub fn socket(&mut self, id: ferricorn_engine::ExchangeId) -> Option<&mut Socket> {
-        self.current(id)?.socket.as_deref_mut()
+        if matches!(self.find(id), Found::Current(_)) {
+            return self.current(id)?.socket.as_deref_mut();
+        }
+        self.parted.get_mut(&id).map(Box::as_mut)
     }
 
     /// How far it has come, and whether its client is gone.
     fn stage(&mut self, handle: &Handle) -> Option<(Stage, bool)> {
-        let exchange = self.current(handle.id)?;
-        let gone = exchange.gone;
-        exchange.socket.as_ref().map(|socket| (socket.stage, gone))
+        let gone = self.current(handle.id).is_none_or(|exchange| exchange.gone);
+        self.socket(handle.id).map(|socket| (socket.stage, gone))
     }
 }
 
@@ -487,8 +489,10 @@ pub fn finish(handle: &Handle, py: Python<'_>, returned: bool) -> Option<&'stati
             std::mem::take(&mut exchange.waiters)
         })
         .unwrap_or_default();
+    let parted = state.parted.remove(&handle.id);
     let wanted = !state.scheduled && state.reactor.has_dirty();
     drop(state);
+    drop(parted);
     if status.is_some() {
         log(handle, py, scope, status);
     }
