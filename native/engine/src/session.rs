@@ -383,7 +383,12 @@ impl<P: AsRef<[u8]>> Session<P> {
             // The pong is behind what the application leaves unread.
             let listens = self.wants_input();
             self.keep(Timer::PING, now, options.ping_interval, quiet);
-            self.keep(Timer::PONG, now, options.ping_timeout, pinged && listens && !ends);
+            self.keep(
+                Timer::PONG,
+                now,
+                options.ping_timeout,
+                pinged && listens && !ends,
+            );
             self.keep(Timer::CLOSE, now, options.close_timeout, ends);
             return;
         }
