@@ -1,4 +1,4 @@
-"""Clients that people use: websockets, httpx-ws and aiohttp, with what each makes of the protocol."""
+"""Clients that people use (websockets, httpx-ws, aiohttp), with what each makes of the protocol."""
 
 from __future__ import annotations
 

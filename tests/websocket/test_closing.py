@@ -236,8 +236,8 @@ def test_a_client_is_not_cut_while_nobody_listens(server: StartServer, driver: s
         fresh.notes("accepted")
         peer.send(frame(TEXT, b"x" * 50_000) * 20)
         assert peer.frame().opcode == PING
+        peer.sock.settimeout(0.5)
         with pytest.raises(TimeoutError):
-            peer.sock.settimeout(0.5)
             peer.frame()
         peer.sock.settimeout(PATIENCE)
         fresh.get("/pass/listen")

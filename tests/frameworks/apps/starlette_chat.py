@@ -1,4 +1,4 @@
-"""Starlette's WebSockets: endpoints of a class, iterators, a subprotocol, and answers in plain HTTP."""
+"""Starlette's WebSockets: classes, iterators, a subprotocol, and answers in plain HTTP."""
 
 from __future__ import annotations
 
