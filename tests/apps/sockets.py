@@ -34,6 +34,13 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @routes
+async def counts_tasks(scope: Scope, receive: Receive, send: Send) -> None:
+    """Say how many tasks there are."""
+    await asyncio.sleep(0)
+    await respond(send, str(len(asyncio.all_tasks())))
+
+
+@routes
 async def shows_scope(scope: Scope, receive: Receive, send: Send) -> None:
     """Send the scope."""
     if scope["type"] == "http":

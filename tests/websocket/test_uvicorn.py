@@ -118,8 +118,6 @@ CASES: dict[str, tuple[Talk, list[tuple[str, int]]]] = {
 
 #: Where we differ on purpose, by case: what we have.
 DIFFERS: dict[str, dict[str, Any]] = {
-    # The client's reason is not told back to it.
-    "accepted, and left with a code": {"client": [(3001, "")]},
     # An answer in plain HTTP is complete, whatever the application does not do after it.
     "answered": {"log": ['INFO:     CLIENT - "WebSocket /answers" 418']},
     # Every request has its line.

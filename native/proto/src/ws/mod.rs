@@ -297,7 +297,7 @@ impl WebSocket {
     fn peer_close(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<Event, Failure> {
         let (code, reason) = close::read(payload)?;
         if self.is_open() {
-            close::write(out, code, "");
+            close::write(out, code, reason);
         }
         self.end(Input::PeerClose);
         Ok(Event::Close {
