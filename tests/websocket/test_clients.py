@@ -1,4 +1,4 @@
-"""Clients that people use (websockets, httpx-ws, aiohttp), with what each makes of the protocol."""
+"""Clients that people use: websockets, httpx-ws and aiohttp, each with its own ways."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from tests.conftest import DRIVERS
 from tests.support.client import CutError
-from tests.support.server import PATIENCE, PRODUCT, Server
-from tests.support.websocket import CLOSE, KEY, TEXT, Peer, close_frame, frame
+from tests.support.server import PRODUCT, Server
+from tests.support.websocket import CLOSE, TEXT, Peer, close_frame, frame
 
 pytestmark = pytest.mark.skipif(PRODUCT != "ferricorn", reason="compares with uvicorn")
 
@@ -165,10 +165,9 @@ def lines(server: Server) -> list[str]:
     server.stop()
     found = []
     for line in server.err[: server.err.index("INFO:     Shutting down")]:
-        line = re.sub(r"127\.0\.0\.1:\d+", "CLIENT", line)
         level = line.startswith(("INFO:", "ERROR:", "WARNING:"))
         if level and not UNSETTLED.search(line):
-            found.append(line)
+            found.append(re.sub(r"127\.0\.0\.1:\d+", "CLIENT", line))
     start = next(n for n, line in enumerate(found) if "running on" in line)
     return [line for line in found[start + 1 :] if "GET /notes" not in line]
 

@@ -1,4 +1,4 @@
-"""Django with Channels: consumers of both kinds, a group in one process's layer, and a view."""
+"""Django with Channels: consumers of both kinds, a group in a layer in memory, and a view."""
 
 from __future__ import annotations
 

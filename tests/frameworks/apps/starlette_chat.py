@@ -1,4 +1,4 @@
-"""Starlette's WebSockets: classes, iterators, a subprotocol, and answers in plain HTTP."""
+"""Starlette's WebSockets: a class for an endpoint, iterators, and answers in plain HTTP."""
 
 from __future__ import annotations
 
