@@ -425,6 +425,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         if matches!(eof, Eof::MidBody | Eof::AfterRequest) {
             session.tell_left(&mut batch.work);
         }
+        // A request that was cut short is not answered, however soon its application hears of it.
+        session.live &= eof != Eof::MidBody;
         self.mark_dirty(id);
     }
 }
