@@ -110,12 +110,15 @@ def python_path() -> str:
 
 
 @needs_ipv6
-def test_ipv6_only(server: StartServer) -> None:
-    running = server(APP, host="::1")
-    running.wait_for(rf"running on http://\[::1\]:{running.port} ")
-    assert scope_by(running.connect())["server"] == ("::1", running.port)
-    with pytest.raises(OSError):
-        connect(socket.AF_INET, ("127.0.0.1", running.port))
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_ipv6_only(server: StartServer, host: str) -> None:
+    # Only a socket that is not IPv4's as well can be bound beside one that is.
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        running = server(APP, host=host, port=port)
+        running.wait_for(rf"running on http://\[{host}\]:{port} ")
+        client = connect(socket.AF_INET6, ("::1", port))
+        assert scope_by(client)["server"] == ("::1", port)
 
 
 @needs_ipv6
