@@ -53,18 +53,18 @@ class AccessFormat(NamedTuple):
     """What the ids begin with that this process gives to requests: no other process has it."""
 
 
-def access_format(text: str | None, *, json: bool) -> AccessFormat | None:
-    """Return the format, None for lines as uvicorn's. Raises ValueError for one that is malformed.
+def access_format(text: str | None, *, json: bool) -> AccessFormat:
+    """Return the format, uvicorn's where there is no text. Raises ValueError for a malformed one.
 
     To be called in the process that serves.
     """
-    if text is None and not json:
-        return None
     segments = _UVICORN if text is None else list(_parse(NAMED.get(text, text)))
     return AccessFormat(segments, json, secrets.token_hex(8))
 
 
 def _parse(text: str) -> Iterator[Segment]:
+    if not text:
+        raise ValueError("it is empty; without an access log, use --no-access-log.")
     if not text.replace("\t", "").isprintable():
         raise ValueError(f"{text!r} has a character that is not printable: a line is one line.")
     end = 0

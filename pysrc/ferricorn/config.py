@@ -18,7 +18,6 @@ import sys
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
-from ferricorn.access_format import access_format
 from ferricorn.application import STARTUP_FAILURE, adapt, find_application
 from ferricorn.endpoint import Address, Endpoint
 from ferricorn.importer import ImportFromStringError, import_from_string
@@ -321,6 +320,10 @@ class Config:
 
     def access_format(self) -> AccessFormat | None:
         """Return what access lines look like in this process, None for lines as uvicorn's."""
+        if self.access_log_format is None and self.log_format != "json":
+            return None
+        from ferricorn.access_format import access_format
+
         return access_format(self.access_log_format, json=self.log_format == "json")
 
     @staticmethod

@@ -401,6 +401,8 @@ class Server:
             insists = sig == signal.SIGINT or not self.started
             if insists and (not drains or sig in self._captured_signals):
                 self.force_exit = True
+        if self.should_exit or not self.started:
+            # Before the start, no load balancer has been told to send requests here.
             self.drain_delay = 0.0
         self._captured_signals.append(sig)
         self.should_exit = True

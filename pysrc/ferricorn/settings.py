@@ -8,7 +8,6 @@ Python 3.10 needs a package for that.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -96,6 +95,8 @@ def read_settings(path: str | None, names: Mapping[str, str]) -> Settings | None
     values = {}
     for key, value in table.items():
         if key not in names:
+            import difflib
+
             flags = [name for name in names if "_" not in name]
             near = difflib.get_close_matches(key.replace("_", "-"), flags, n=1, cutoff=0)
             raise SettingsError(

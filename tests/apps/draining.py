@@ -6,6 +6,7 @@ A part of it is Starlette's, whose streams stop at `http.disconnect`.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -25,6 +26,11 @@ async def _there(path: str) -> None:
 @routes
 async def index(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, "hello")
+
+
+@routes
+async def pid(scope: Scope, receive: Receive, send: Send) -> None:
+    await respond(send, str(os.getpid()))
 
 
 @routes

@@ -106,6 +106,34 @@ def test_a_delay_has_an_end(serve: Serve) -> None:
     assert lines[start + 1] == "Shutting down"
 
 
+STARTS_SLOWLY = """
+import asyncio, pathlib
+
+async def app(scope, receive, send):
+    assert scope["type"] == "lifespan"
+    await receive()
+    print("starts", flush=True)
+    while not pathlib.Path("go").exists():
+        await asyncio.sleep(0.01)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+"""
+
+
+def test_an_end_during_the_start_has_no_delay(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(STARTS_SLOWLY)
+    fresh = Server("slow:app", app_dir=tmp_path, cwd=tmp_path, drain_delay=HOUR)
+    try:
+        fresh.wait_for("^starts$")
+        fresh.send_signal(signal.SIGTERM)
+        (tmp_path / "go").touch()
+        end_of(fresh)
+    finally:
+        fresh.kill()
+    assert not fresh.lines("Draining")
+
+
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
 def test_the_second_signal_ends_the_delay_and_no_request(
     serve: Serve, tmp_path: Path, first: int
@@ -404,7 +432,9 @@ def test_a_worker_lists_what_it_does_on_demand(server: StartServer) -> None:
 def test_a_terminal_tells_the_workers_too(server: StartServer) -> None:
     """Ctrl+C reaches the whole group: the workers serve on as long as their parent waits."""
     fresh = server(APP, workers=2, drain_delay=HOUR, prefix=["setsid"])
-    fresh.wait_for_count(COMPLETE, 2)
+    serving: set[str] = set()
+    while len(serving) < 2:
+        serving.add(fresh.get("/pid").text)
     group = os.getpgid(fresh.pid)
     os.killpg(group, signal.SIGINT)
     fresh.wait_for_count("Draining for 3600 seconds", 3)

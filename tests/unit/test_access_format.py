@@ -6,13 +6,12 @@ import os
 
 import pytest
 
+from ferricorn import Config
 from ferricorn.access_format import NAMED, access_format
 
 
 def segments(text: str) -> list[bytes | tuple[str, str]]:
-    made = access_format(text, json=False)
-    assert made is not None
-    return [segment for segment in made.segments if segment]
+    return [segment for segment in access_format(text, json=False).segments if segment]
 
 
 def test_text_and_atoms() -> None:
@@ -48,6 +47,7 @@ def test_names_of_formats() -> None:
         ("%(h", "begins no"),
         ("%h", "'%h' begins no"),
         ("100%", "'%' begins no"),
+        ("", "empty"),
         ("a\nb", "not printable"),
         ("a\x1b[0m", "not printable"),
         ("a\u2028", "not printable"),
@@ -66,13 +66,13 @@ def test_a_complaint_lists_what_there_is() -> None:
 
 
 def test_lines_are_uvicorns_unless_something_else_is_wanted() -> None:
-    assert access_format(None, json=False) is None
-    in_json = access_format(None, json=True)
+    assert Config("m:a").access_format() is None
+    in_json = Config("m:a", log_format="json").access_format()
     assert in_json is not None
     assert in_json.json
     assert ("client_addr", "") in in_json.segments
 
 
 def test_each_process_begins_its_ids_in_its_own_way() -> None:
-    prefixes = {made.prefix for _ in range(10) if (made := access_format("x", json=False))}
+    prefixes = {access_format("x", json=False).prefix for _ in range(10)}
     assert len(prefixes) == 10
