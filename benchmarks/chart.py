@@ -48,7 +48,7 @@ def chart(rounds: Rounds, rows: list[Row]) -> str:
     ]
     for number, row in enumerate(shown):
         parts += _row(row, _ratios(rounds, row), _TOP + _STEP * number + _STEP // 2)
-    note = "Further left is better; logarithmic scale. Idle: memory of a connection. Lag: p99."
+    note = "Left is better; logarithmic scale. Idle: memory of a connection. Lag: p99. Start: time."
     parts += [_text(_LEFT, height - 16, note, colour="#555555"), "</svg>"]
     return "\n".join(parts) + "\n"
 

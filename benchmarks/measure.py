@@ -29,7 +29,7 @@ class Sample:
 
     `user`, `kernel`, `total`, `p50`, `p99` and `lag` are microseconds, `bytes` is the size of an
     answer, `busy` and `others` are the share of a core that the server and everything that has no
-    part in the measurement took, `memory` is bytes for each connection.
+    part in the measurement took, `memory` is bytes for each connection, `start` is seconds.
     """
 
     user: float | None = None
@@ -43,6 +43,7 @@ class Sample:
     others: float | None = None
     memory: float | None = None
     lag: float | None = None
+    start: float | None = None
 
     def as_dict(self) -> dict[str, float]:
         """Only what was measured."""
@@ -53,6 +54,8 @@ def measure(server: Server, row: Row, seconds: float, warm_up: float) -> Sample:
     """Start `server`, measure `row` and end it."""
     # A real file, because a log that goes nowhere costs less than it does in use.
     with tempfile.NamedTemporaryFile() as log, Process(server, row, log) as process:
+        if row.kind == "start":
+            return Sample(start=process.answered - process.started)
         if row.kind == "idle":
             return _idle(process, row)
         if row.kind == "quiet":

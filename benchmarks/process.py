@@ -50,7 +50,9 @@ class Process:
         self._log = log
         environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
         environment["PYTHONPATH"] = os.pathsep.join([str(HERE / "apps"), *server.python_path])
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        # An installed package is compiled.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.started = time.monotonic()
         self._child = subprocess.Popen(
             ["taskset", "-c", SERVER_CORE, *server.command(row, self.port)],
             cwd=HERE / "apps",
@@ -109,8 +111,9 @@ class Process:
                 raise MeasurementError(f"ended with {self._child.returncode}: {self._last_words()}")
             with suppress(OSError):
                 ask(self.port, "/")
+                self.answered = time.monotonic()
                 return
-            time.sleep(0.05)
+            time.sleep(0.001)
         raise MeasurementError(f"does not answer: {self._last_words()}")
 
     def _last_words(self) -> str:

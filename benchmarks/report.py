@@ -25,8 +25,11 @@ MAIN = {
     "messages": "total",
     "idle": "memory",
     "quiet": "memory",
+    "start": "start",
     "lag": "lag",
 }
+# The kinds with a single figure: what it is called and by what it is divided.
+_ALONE = {"idle": ("KiB each", 1024), "quiet": ("KiB each", 1024), "start": ("ms", 0.001)}
 
 
 def figure(rounds: Rounds, row: str, server: str, name: str) -> float | None:
@@ -80,8 +83,8 @@ def _disturbance(rounds: Rounds, row: Row) -> str:
 
 def _heading(row: Row) -> str:
     references = "".join(f"{'/' + name:>11}" for name in REFERENCES)
-    if row.kind in ("idle", "quiet"):
-        return f"  {'':12}{'KiB each':>10}{references}"
+    if row.kind in _ALONE:
+        return f"  {'':12}{_ALONE[row.kind][0]:>10}{references}"
     lag = f"{'lag p99 us':>12}{references}" if row.kind == "lag" else references
     return (
         f"  {'us CPU/request':14}{'user':>6}{'kernel':>8}{'total':>8}{lag}{'user':>8}{'spread':>8}"
@@ -101,8 +104,8 @@ def _line(rounds: Rounds, row: Row, server: str) -> str:
     ratios = "".join(
         f"{_ratio(ratio(rounds, row.name, server, other, main)):>11}" for other in REFERENCES
     )
-    if row.kind in ("idle", "quiet"):
-        return f"  {server:12}{value('memory') / 1024:>10.2f}{ratios}"
+    if row.kind in _ALONE:
+        return f"  {server:12}{value(main) / _ALONE[row.kind][1]:>10.2f}{ratios}"
     lag = f"{value('lag'):>12.0f}{ratios}" if row.kind == "lag" else ratios
     totals = [one["total"] for one in found]
     spread = (max(totals) - min(totals)) / median(totals)

@@ -1,8 +1,9 @@
 """The rows of the table: which application is asked for what, and by how many connections.
 
-A row is data. Five kinds of measurement exist: `load` drives the server as fast as it answers,
+A row is data. Six kinds of measurement exist: `load` drives the server as fast as it answers,
 `messages` does so over WebSockets, `idle` counts the memory of kept connections and `quiet` that of
-open WebSockets, `lag` reads how late a heartbeat inside the application was under load.
+open WebSockets, `lag` reads how late a heartbeat inside the application was under load, `start` is
+the time from the command to the first answer.
 """
 
 from __future__ import annotations
@@ -68,5 +69,7 @@ ROWS = (
         arguments=("64", "broadcast"),
     ),
     Row("ws-idle", "2,000 idle WebSockets", "sockets:echo", connections=2000, kind="quiet"),
+    Row("start", "start to first answer", "plain:hello", kind="start"),
+    Row("start-fastapi", "the same, FastAPI", "with_fastapi:app", kind="start"),
     Row("lag", "loop lag, 512 connections", "plain:heartbeat", connections=512, kind="lag"),
 )

@@ -43,6 +43,8 @@ PROMISES = (
     Promise("starlette"),
     Promise("fastapi"),
     Promise("threaded"),
+    Promise("start", 1.0, "uvicorn"),
+    Promise("start-fastapi", 1.0, "uvicorn"),
     Promise("lag", 1.0, "uvicorn"),
     Promise("ws-16", 0.43, "uvicorn"),
     Promise("ws-16", 1.0, "peregrine"),

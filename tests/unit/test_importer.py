@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,21 @@ def test_a_module_that_misses_another_shows_which() -> None:
 def test_an_exception_of_the_module_is_its_own() -> None:
     with pytest.raises(ZeroDivisionError):
         import_from_string("raising_module:app")
+
+
+def test_the_collector_rests_only_while_modules_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "measuring.py").write_text("import gc; seen = gc.get_threshold()")
+    (tmp_path / "deciding.py").write_text("import gc; gc.set_threshold(5, 6, 7); x = 1")
+    usual = gc.get_threshold()
+    try:
+        assert import_from_string("measuring:seen")[0] > usual[0]
+        assert gc.get_threshold() == usual
+        with pytest.raises(ZeroDivisionError):
+            import_from_string("raising_module:x")
+        assert gc.get_threshold() == usual
+        import_from_string("deciding:x")
+        assert gc.get_threshold() == (5, 6, 7)
+    finally:
+        gc.set_threshold(*usual)
