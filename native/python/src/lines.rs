@@ -15,6 +15,10 @@ const ROOM: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Workers share a pipe, which takes so much at once as one piece (`PIPE_BUF` of POSIX, on Linux).
 const PIECE: usize = 4096;
+/// The same for a regular file, where no piece is torn.
+const FILE_PIECE: usize = 1 << 16;
+/// How long lines gather after some were written: under load, a line costs its share of one call.
+const REST: Duration = Duration::from_millis(5);
 /// Until a stream that takes nothing now is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -32,6 +36,8 @@ pub struct Lines {
 struct Pending {
     bytes: Vec<u8>,
     lost: u64,
+    /// The writer waits for lines; else it comes by itself.
+    awaited: bool,
     closed: bool,
     ended: bool,
 }
@@ -65,7 +71,9 @@ impl Lines {
 
     /// Has the lines of this turn written.
     pub fn flush(&self) {
-        self.news.notify_one();
+        if std::mem::take(&mut self.pending().awaited) {
+            self.news.notify_one();
+        }
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -73,15 +81,23 @@ impl Lines {
     }
 
     fn run(&self, mut stream: File) {
+        let is_file = stream.metadata().is_ok_and(|stream| stream.is_file());
+        let most = if is_file { FILE_PIECE } else { PIECE };
         let mut bytes = Vec::new();
         loop {
             let pending = self.pending();
+            let (mut pending, _) = self
+                .news
+                .wait_timeout_while(pending, REST, |pending| !pending.closed)
+                .unwrap_or_else(PoisonError::into_inner);
+            pending.awaited = true;
             let mut pending = self
                 .news
                 .wait_while(pending, |pending| {
                     pending.bytes.is_empty() && !pending.closed
                 })
                 .unwrap_or_else(PoisonError::into_inner);
+            pending.awaited = false;
             if pending.bytes.is_empty() {
                 pending.ended = true;
                 self.ended.notify_all();
@@ -94,7 +110,7 @@ impl Lines {
             if lost > 0 {
                 (self.tell)(lost, &mut bytes);
             }
-            write_all(&mut stream, &bytes);
+            write_all(&mut stream, &bytes, most);
         }
     }
 
@@ -111,10 +127,10 @@ impl Lines {
 }
 
 /// Writes everything, or gives up on a stream that is broken. One that does not block is tried again.
-fn write_all(stream: &mut File, bytes: &[u8]) {
+fn write_all(stream: &mut File, bytes: &[u8], most: usize) {
     let mut rest = bytes;
     while !rest.is_empty() {
-        match stream.write(&rest[..piece(rest)]) {
+        match stream.write(&rest[..piece(rest, most)]) {
             Ok(count) => rest = &rest[count..],
             Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -124,9 +140,9 @@ fn write_all(stream: &mut File, bytes: &[u8]) {
 }
 
 /// How much of some lines to write at once: whole lines, so that nobody else's come between.
-fn piece(lines: &[u8]) -> usize {
+fn piece(lines: &[u8], most: usize) -> usize {
     let is_end = |&byte: &u8| byte == b'\n';
-    let most = &lines[..lines.len().min(PIECE)];
+    let most = &lines[..lines.len().min(most)];
     let end = most.iter().rposition(is_end);
     // A longer line may be torn.
     let end = end.or_else(|| lines.iter().position(is_end));
