@@ -171,6 +171,13 @@ def test_websockets_can_be_switched_off(server: StartServer) -> None:
     off = server(APP, ws="none")
     with Peer(off.connect().sock) as peer:
         assert peer.handshake("/echo").text == "plain"
+    off.wait_for("^WARNING: +Unsupported upgrade request.$")
+
+
+def test_another_protocol_is_reported(fresh: Server) -> None:
+    with Peer(fresh.connect().sock) as peer:
+        assert peer.handshake("/echo", upgrade="h2c").text == "plain"
+    fresh.wait_for("^WARNING: +Unsupported upgrade request.$")
 
 
 def test_messages_may_come_with_the_handshake(here: Server) -> None:

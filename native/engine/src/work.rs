@@ -112,7 +112,7 @@ impl Work {
 const ARENA: usize = 4 * READ;
 /// Bytes asked of one socket at once. Loopback and fast networks fill it; more would only push
 /// other connections' requests out of the cache.
-pub(crate) const READ: usize = 64 * 1024;
+pub(crate) const READ: usize = 80 * 1024;
 
 pub struct Batch {
     pub work: Vec<Work>,

@@ -3,7 +3,7 @@
 //! It holds what `PyO3` has no safe or no fast form for, and nothing else: the type of the callables
 //! that an application gets as `receive` and `send` (vectorcall: no argument tuple for a call), one
 //! step of a foreign coroutine (`PyIter_Send`), a `bytes` object whose contents the engine may read
-//! without the interpreter, memory that processes share, and duplicates of descriptors that Python owns.
+//! without the interpreter, a `str` of much ASCII, memory that processes share, and duplicates of descriptors that Python owns.
 
 #![allow(unsafe_code)]
 
@@ -67,6 +67,32 @@ impl AsRef<[u8]> for Payload {
         // that a str object holds; neither moves or changes while `_owner` lives, and the result
         // borrows from self.
         unsafe { std::slice::from_raw_parts(self.start, self.length) }
+    }
+}
+
+/// From so many bytes on, looking for the first that is not ASCII is worth the while.
+const MUCH: usize = 256;
+
+/// The `str` of some UTF-8. Python's own decoder looks at ASCII a word at a time.
+///
+/// # Errors
+/// If it is not UTF-8, or Python is out of memory.
+#[expect(
+    clippy::cast_possible_wrap,
+    reason = "a slice is never longer than isize::MAX"
+)]
+pub fn decode<'py>(py: Python<'py>, contents: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    if contents.len() < MUCH || !contents.is_ascii() {
+        return PyString::from_bytes(py, contents);
+    }
+    // SAFETY: the new string has room for as many characters of ASCII, each of one byte, and nobody
+    // else has seen it.
+    unsafe {
+        let text = ffi::PyUnicode_New(contents.len() as ffi::Py_ssize_t, 127);
+        let text = Bound::from_owned_ptr_or_err(py, text)?;
+        let start = ffi::PyUnicode_DATA(text.as_ptr()).cast::<u8>();
+        ptr::copy_nonoverlapping(contents.as_ptr(), start, contents.len());
+        Ok(text.cast_into_unchecked())
     }
 }
 

@@ -11,9 +11,10 @@ use ferricorn_engine::{Address, Batch, ExchangeId, SessionId, Work};
 use ferricorn_proto::ws::{Data, Kind};
 use ferricorn_proto::{Fault, Field, RequestHead, Span, Upgrade};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::exchange::Handle;
+use crate::ffi;
 use crate::format::{REQUEST_ID, RequestId, is_request_id};
 use crate::http::Callables;
 use crate::link::{self, Exchange, Incoming, Link, Phase, Socket};
@@ -97,7 +98,7 @@ impl Service {
                 } => {
                     answered(link, session, fault);
                     self.refusals
-                        .note(py, link, fault, &origin(py, link, session, &peer));
+                        .fault(py, link, fault, &origin(py, link, session, &peer));
                 }
                 other => pass_on(py, link, other, batch.bytes(), how),
             }));
@@ -120,6 +121,10 @@ impl Service {
         fields: &[Field],
         arena: &[u8],
     ) {
+        if request.head.upgrade == Upgrade::Other {
+            self.refusals
+                .note(py, link, "Unsupported upgrade request.");
+        }
         if let Err(error) = self.start(py, link, request, fields, arena) {
             let handle = request.handle(link);
             // There is no task yet that could end as cancelled.
@@ -398,7 +403,7 @@ fn message(
     };
     let text = kind == Kind::Text;
     let made = if text {
-        PyString::from_bytes(py, contents).map(Bound::into_any)
+        ffi::decode(py, contents).map(Bound::into_any)
     } else {
         Ok(PyBytes::new(py, contents).into_any())
     };
@@ -534,7 +539,16 @@ pub struct RefusalLog {
 }
 
 impl RefusalLog {
-    fn note(&mut self, py: Python<'_>, link: &Link, fault: Fault, from: &str) {
+    fn fault(&mut self, py: Python<'_>, link: &Link, fault: Fault, from: &str) {
+        let text = match fault.status() {
+            0 => format!("Connection refused. {}{from}", fault.reason()),
+            408 => format!("Request timed out: {}{from}", fault.reason()),
+            _ => format!("Invalid HTTP request received. {}{from}", fault.reason()),
+        };
+        self.note(py, link, &text);
+    }
+
+    fn note(&mut self, py: Python<'_>, link: &Link, text: &str) {
         let second = link.lock().reactor.now() / 1000;
         if second != self.second {
             self.second = second;
@@ -553,11 +567,6 @@ impl RefusalLog {
             self.held_back += 1;
             return;
         }
-        let text = match fault.status() {
-            0 => format!("Connection refused. {}{from}", fault.reason()),
-            408 => format!("Request timed out: {}{from}", fault.reason()),
-            _ => format!("Invalid HTTP request received. {}{from}", fault.reason()),
-        };
-        link.report(py, WARNING, &text, None);
+        link.report(py, WARNING, text, None);
     }
 }
