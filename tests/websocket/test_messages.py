@@ -73,9 +73,10 @@ def test_every_byte_alone(here: Server) -> None:
     with connect(here, "/echo") as peer:
         for byte in frame(TEXT, b"one") + frame(PING, b"p") + frame(BINARY, b"x" * 130):
             peer.send(bytes([byte]))
-        assert peer.hear() == "one"
-        assert peer.frame().payload == b"p"
-        assert peer.hear() == b"x" * 130
+        got = [(each.opcode, each.payload) for each in (peer.frame() for _ in range(3))]
+    # The server answers a ping at once, and the application its message when it comes to it.
+    got.remove((PONG, b"p"))
+    assert got == [(TEXT, b"one"), (BINARY, b"x" * 130)]
 
 
 def test_pings_are_answered(here: Server) -> None:
