@@ -352,7 +352,6 @@ fn after_our_close_frame_only_the_peers_counts() {
     assert_eq!(handle(&mut socket, &closing, &mut out), [bye]);
     assert_eq!(out, b"", "one close frame is enough");
     assert!(socket.is_closing() && socket.close_received() && !socket.close_sent());
-    assert!(socket.handle_eof());
 }
 
 #[test]
@@ -365,23 +364,6 @@ fn a_peer_that_errs_after_our_close_frame_gets_no_second_one() {
     assert!(matches!(events[..], [Event::Failed { code: 1002, .. }]));
     assert_eq!(out, b"");
     assert!(socket.is_closing() && !socket.close_received());
-}
-
-#[test]
-fn the_end_of_input_is_clean_only_after_a_close_frame() {
-    let mut out = Vec::new();
-    let mut fresh = WebSocket::new(None);
-    assert!(!fresh.handle_eof());
-    assert!(fresh.is_closing() && !fresh.is_open());
-    let mut closed = WebSocket::new(None);
-    handle(&mut closed, &frame(FIN | CLOSE, b""), &mut out);
-    assert!(closed.handle_eof() && closed.handle_eof());
-    let mut ours = WebSocket::new(None);
-    ours.close(1000, "", &mut out).unwrap();
-    assert!(!ours.handle_eof());
-    let mut failed = WebSocket::new(None);
-    handle(&mut failed, b"\xff\xff", &mut out);
-    assert!(failed.is_closing() && !failed.handle_eof());
 }
 
 #[test]

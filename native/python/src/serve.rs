@@ -122,8 +122,7 @@ impl Service {
         arena: &[u8],
     ) {
         if request.head.upgrade == Upgrade::Other {
-            self.refusals
-                .note(py, link, "Unsupported upgrade request.");
+            self.refusals.note(py, link, "Unsupported upgrade request.");
         }
         if let Err(error) = self.start(py, link, request, fields, arena) {
             let handle = request.handle(link);

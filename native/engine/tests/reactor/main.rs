@@ -15,3 +15,4 @@ mod requests;
 mod stale;
 mod standing;
 mod stopping;
+mod websockets;

@@ -72,8 +72,6 @@ pub struct Step {
 ///    been sent: [`write_due`](Self::write_due).
 /// 3. When [`is_closing`](Self::is_closing): send what is queued, then close the transport
 ///    (section 7.1.1 has the server close it first).
-///
-/// [`handle_eof`](Self::handle_eof) tells the end of input.
 #[derive(Debug)]
 pub struct WebSocket {
     state: State,
@@ -304,15 +302,6 @@ impl WebSocket {
             code,
             reason: reason.to_owned(),
         })
-    }
-
-    /// The peer will send nothing more. Whether it had closed as it should (section 7.1.4);
-    /// otherwise the code is 1006.
-    pub fn handle_eof(&mut self) -> bool {
-        if !self.is_closing() {
-            self.end(Input::Stop);
-        }
-        self.state.receive == Receive::Closed
     }
 
     /// Nothing more is read: what was kept for it goes.
