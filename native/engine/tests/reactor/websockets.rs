@@ -36,7 +36,7 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ ..126 => frame.push(0x80 | u8::try_from(length).unwrap()),
         length => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7e);
             frame.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
         }
     }
@@ -313,7 +313,7 @@ fn the_end_of_the_server_closes_some_and_then_all() {
         server.count(&told(exchange)) + server.count(&told(second)),
         1
     );
-    server.with(|reactor, batch| reactor.stop(batch));
+    server.with(ferricorn_engine::Reactor::stop);
     server.until("both told", |server| {
         server.has(&told(exchange)) && server.has(&told(second))
     });
