@@ -123,7 +123,7 @@ fn many_large_uploads_at_once_share_a_turn() {
     }
     server.gather();
     assert!(
-        server.reactor.stats().bytes_in <= 4 * 65_536,
+        server.reactor.stats().bytes_in <= 4 * 80 * 1024,
         "one turn reads no more than its arena holds"
     );
     for _ in &clients {
