@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 from tests.apps.board import (
@@ -106,6 +107,17 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
         sent += len(PIECE)
         await asyncio.sleep(0)
     note("stream-ended", sent)
+
+
+@routes
+async def pours(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send as many pieces of as many bytes as the query says, and never wait by itself."""
+    count, size = map(int, scope["query_string"].split(b"x"))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(count):
+        piece = os.urandom(1000) * (size // 1000)
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body"})
 
 
 async def _leaves(receive: Receive) -> None:

@@ -29,6 +29,21 @@ def crowded(request: pytest.FixtureRequest, shared_server: Callable[..., Server]
     return shared_server("tests.apps.hostile:app", driver=request.param, access_log=False)
 
 
+class Peak:
+    """The most memory that a server has had since, as the kernel kept it."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        with open(f"/proc/{server.pid}/clear_refs", "w") as reset:
+            reset.write("5")
+        self.before = server.memory()
+
+    def grown(self) -> int:
+        with open(f"/proc/{self.server.pid}/status") as status:
+            (line,) = (line for line in status if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 - self.before
+
+
 def send_until_full(sock: socket.socket, data: bytes) -> int:
     """Send the data again and again until the server has taken none of it for half a second.
 
@@ -75,6 +90,17 @@ def test_a_head_byte_by_byte_costs_no_more_than_its_bytes(crowded: Server) -> No
             client.send(b"%c" % byte)
         assert client.response().status == 200
     assert crowded.cpu() - before < 10
+
+
+@pytest.mark.parametrize("size", [300_000, 4_000_000])
+def test_a_response_to_a_client_that_keeps_up_is_not_kept(crowded: Server, size: int) -> None:
+    """Nothing has the application wait for long, and it does nothing else."""
+    peak = Peak(crowded)
+    with crowded.connect() as client:
+        client.request("GET", f"/pours?{400_000_000 // size}x{size}", ("connection", "close"))
+        while client.sock.recv(MEBI):
+            pass
+    assert peak.grown() < 32 * MEBI
 
 
 def test_an_unread_body_is_not_read_far(crowded: Server) -> None:

@@ -45,6 +45,13 @@ impl<P: AsRef<[u8]>> Data<'_, P> {
     }
 }
 
+/// Whether output waits for its turn, or for the peer: a flush will tell when it has drained.
+pub(crate) fn is_behind<P: AsRef<[u8]>>(session: &Session<P>) -> bool {
+    // Host connections always hear at the next flush whether they may go on. What outran its buffer
+    // and was not written is more than a connection may send in one turn.
+    session.blocked || session.transport.is_host() || session.output.len() >= WRITE_AT
+}
+
 impl<P: AsRef<[u8]>> Reactor<P> {
     fn exchange(&mut self, exchange: ExchangeId) -> Option<&mut Session<P>> {
         self.table
@@ -168,9 +175,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let Some(session) = self.table.get(exchange.session) else {
             return Ok(Flow::Gone);
         };
-        // Host connections always hear at the next flush whether they may go on.
         let full = session.output.len() > limits::WRITE_HIGH_WATER as u64;
-        if full && (session.blocked || session.transport.is_host()) {
+        if full && is_behind(session) {
             session.awaited = true;
             return Ok(Flow::Blocked);
         }

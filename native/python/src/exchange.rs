@@ -197,7 +197,10 @@ impl Handle {
             Message::Debug => {}
         }
         let wanted = !state.scheduled && state.reactor.has_dirty();
+        // An application that never waits would keep everything until it does.
+        let spent = state.reactor.take_spent();
         drop(state);
+        drop(spent);
         if wanted {
             self.link.schedule(py)?;
         }
