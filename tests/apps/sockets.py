@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
-from tests.apps.board import Receive, Routes, Scope, Send, note, passed, respond, respond_json
+from tests.apps.board import (
+    Receive,
+    Routes,
+    Scope,
+    Send,
+    note,
+    noted,
+    passed,
+    respond,
+    respond_json,
+)
 
 routes = Routes()
 app = routes.app
@@ -98,6 +109,64 @@ async def closes(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.send", "text": "late"})
     except RuntimeError as error:
         note("late", str(error))
+
+
+@routes
+async def closes_while_others_wait(scope: Scope, receive: Receive, send: Send) -> None:
+    """Close while one task waits for a message and, if the query says so, one to send."""
+    await accept(receive, send)
+
+    async def listen() -> None:
+        note("told", shown(await receive()))
+
+    async def talk() -> None:
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": bytes(1_000_000)})
+                note("sent")
+        except RuntimeError as error:
+            note("late", str(error))
+
+    tasks = [asyncio.ensure_future(listen())]
+    if scope["query_string"]:
+        tasks.append(asyncio.ensure_future(talk()))
+    await passed("close")
+    await send({"type": "websocket.close", "code": 4000})
+    await asyncio.gather(*tasks)
+
+
+@routes
+async def accepts_when_others_left(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept when another application has noted that its client has left."""
+    assert (await receive()) == {"type": "websocket.connect"}
+    note("asked")
+    await noted("left")
+    await send({"type": "websocket.accept"})
+    note("told", shown(await receive()))
+
+
+@routes
+async def accepts_later(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept when a test says so, and note what comes of it."""
+    assert (await receive()) == {"type": "websocket.connect"}
+    note("asked")
+    await passed("accept")
+    try:
+        await send({"type": "websocket.accept"})
+    except OSError as error:
+        note("refused", type(error).__name__)
+        note("told", shown(await receive()))
+        raise
+    await receive()
+
+
+@routes
+async def pours(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send as many messages of as many bytes as the query says, and never wait by itself."""
+    count, size = map(int, scope["query_string"].split(b"x"))
+    await accept(receive, send)
+    for _ in range(count):
+        await send({"type": "websocket.send", "bytes": os.urandom(1000) * (size // 1000)})
 
 
 @routes

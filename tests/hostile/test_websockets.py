@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 import psutil
 import pytest
 from tests.conftest import DRIVERS, StartServer
-from tests.hostile.test_floods import MEBI, send_until_full, wait_until
+from tests.hostile.test_floods import MEBI, Peak, send_until_full, wait_until
 from tests.support.client import Client
 from tests.support.server import Server
 from tests.support.websocket import (
@@ -88,21 +88,6 @@ def test_a_compressed_bomb_costs_no_more_than_a_message(
 def send_all(peer: Client, data: bytes) -> None:
     with suppress(OSError):
         peer.send(data)
-
-
-class Peak:
-    """The most memory that a server has had since, as the kernel kept it."""
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        with open(f"/proc/{server.pid}/clear_refs", "w") as reset:
-            reset.write("5")
-        self.before = server.memory()
-
-    def grown(self) -> int:
-        with open(f"/proc/{self.server.pid}/status") as status:
-            (line,) = (line for line in status if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 - self.before
 
 
 def test_a_flood_of_empty_fragments_ends(crowded: Server) -> None:
@@ -298,3 +283,32 @@ def test_more_websockets_than_the_limit(server: StartServer, driver: str) -> Non
         fourth.say("in")
         assert fourth.hear() == "in"
     second.close()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_more_handshakes_at_once_than_the_limit(server: StartServer, driver: str) -> None:
+    """Whoever was not accepted when the others were gets what a later one gets."""
+    fresh = server(APP, driver=driver, ws_max_connections=2)
+    with ExitStack() as stack:
+        peers = [stack.enter_context(Peer(fresh.connect().sock)) for _ in range(6)]
+        for peer in peers:
+            peer.ask("/accepts_later")
+        fresh.notes("asked", len(peers))
+        for _ in peers:
+            fresh.get("/pass/accept")
+        answers = [peer.response().status for peer in peers]
+        assert sorted(answers) == [101, 101, 503, 503, 503, 503]
+        assert fresh.notes("refused", 4) == ["ClientDisconnected"] * 4
+        assert {each["code"] for each in fresh.notes("told", 4)} == {1006}
+    assert not fresh.lines("Traceback|ERROR")
+
+
+@pytest.mark.parametrize("size", [300_000, 4_000_000])
+def test_messages_to_a_client_that_keeps_up_are_not_kept(crowded: Server, size: int) -> None:
+    """Nothing has the application wait for long, and it does nothing else."""
+    peak = Peak(crowded)
+    left = 400_000_000
+    with connect(crowded, f"/pours?{left // size}x{size}") as peer:
+        while left > MEBI:
+            left -= len(peer.sock.recv(MEBI))
+    assert peak.grown() < 32 * MEBI

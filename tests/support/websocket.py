@@ -73,6 +73,12 @@ class Peer(Client):
     answer: Response
 
     def handshake(self, path: str, *headers: tuple[str, str], **replaced: str | None) -> Response:
+        """Ask for a WebSocket, and return the answer."""
+        self.ask(path, *headers, **replaced)
+        self.answer = self.response()
+        return self.answer
+
+    def ask(self, path: str, *headers: tuple[str, str], **replaced: str | None) -> None:
         """Ask for a WebSocket. `replaced` changes or, with None, leaves out usual headers."""
         usual = {
             "upgrade": "websocket",
@@ -83,8 +89,6 @@ class Peer(Client):
         }
         lines = [(n.replace("_", "-"), v) for n, v in usual.items() if v is not None]
         self.request("GET", path, *lines, *headers)
-        self.answer = self.response()
-        return self.answer
 
     def say(self, text: str | bytes) -> None:
         """Send a whole message."""

@@ -7,7 +7,7 @@ import signal
 import pytest
 from tests.conftest import DRIVERS, StartServer
 from tests.support.server import PATIENCE, Server
-from tests.support.websocket import CLOSE, PING, TEXT, close_frame, connect, frame
+from tests.support.websocket import CLOSE, PING, TEXT, Peer, close_frame, connect, frame
 
 APP = "tests.apps.sockets:app"
 
@@ -95,6 +95,32 @@ def test_the_application_closes(fresh: Server, query: str, code: int, reason: st
     assert after["code"] == code
     (late,) = fresh.notes("late")
     assert late == "Unexpected ASGI message 'websocket.send', after sending 'websocket.close'."
+
+
+def test_a_close_ends_what_other_tasks_wait_for(
+    server: StartServer, everywhere: dict[str, str]
+) -> None:
+    """Though the client, which would have the last word, says nothing."""
+    fresh = server(APP, ws_close_timeout=0, **everywhere)
+    with connect(fresh, "/closes_while_others_wait"):
+        fresh.get("/pass/close")
+        assert fresh.notes("told") == [left(4000, reason="")]
+    with connect(fresh, "/closes_while_others_wait?talk"):
+        fresh.notes("sent")
+        fresh.get("/pass/close")
+        assert fresh.notes("told", 2)[1] == left(4000, reason="")
+        (late,) = fresh.notes("late")
+        assert late == "Unexpected ASGI message 'websocket.send', after sending 'websocket.close'."
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_client_that_answers_a_close_with_half_a_frame(server: StartServer, driver: str) -> None:
+    impatient = server(APP, driver=driver, ws_close_timeout=0.2)
+    with connect(impatient, "/closes") as peer:
+        assert peer.frame().close == (1000, "")
+        peer.send(frame(TEXT, b"half")[:1])
+        assert peer.rest() == b"", "nothing comes after a close frame"
+    assert not impatient.lines("WARNING")
 
 
 def test_a_client_that_does_not_answer_a_close(server: StartServer) -> None:
@@ -202,6 +228,20 @@ def test_the_server_ends(fresh: Server, number: int) -> None:
         peer.send(close_frame(1012))
         assert peer.closed()
     assert fresh.wait() in (0, -number)
+
+
+def test_a_websocket_that_is_accepted_when_the_server_ends(fresh: Server) -> None:
+    with connect(fresh, "/echo") as first, Peer(fresh.connect().sock) as second:
+        second.ask("/accepts_when_others_left")
+        fresh.notes("asked")
+        fresh.send_signal(signal.SIGTERM)
+        assert first.frame().close == (1012, "")
+        assert second.response().status == 101
+        assert second.frame().close == (1012, "")
+        for peer in (first, second):
+            peer.send(close_frame(1012))
+            assert peer.closed()
+    assert fresh.wait() in (0, -signal.SIGTERM)
 
 
 def test_the_end_does_not_wait_for_a_client_that_does_not_answer(server: StartServer) -> None:

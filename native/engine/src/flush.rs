@@ -6,7 +6,7 @@
 
 use ferricorn_proto::Timer;
 
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, SERVICE_RESTART};
 use crate::session::Speech;
 use crate::transport::{Sent, collect};
 use crate::work::{Batch, SessionId, Work};
@@ -35,6 +35,13 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             return;
         };
         session.in_dirty = false;
+        if self.closing {
+            // One that its application has accepted since the end began.
+            self.end_socket(id, SERVICE_RESTART, "", batch);
+        }
+        let Some(session) = self.table.get(id) else {
+            return;
+        };
         if session.output.len() >= HELD {
             self.write(id, batch);
         }

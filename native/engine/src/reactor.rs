@@ -458,7 +458,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             None => {}
             Some(Timer::PING) if socket => self.ping(id),
             Some(Timer::PONG) if socket => self.fall_silent(id, batch),
-            Some(Timer::Head) if heard => self.refuse(id, late, &mut batch.work),
+            // A WebSocket that does not close in time hears no HTTP.
+            Some(Timer::Head) if heard && !socket => self.refuse(id, late, &mut batch.work),
             Some(Timer::Body) if !answered => {
                 self.refuse(id, Fault::BodyTimeout, &mut batch.work);
             }

@@ -7,7 +7,7 @@
 use ferricorn_proto::ws::{AcceptWriter, Kind, WebSocket};
 use ferricorn_proto::{Misuse, limits};
 
-use crate::command::Data;
+use crate::command::{Data, is_behind};
 use crate::reactor::{Flow, Reactor, SERVICE_RESTART};
 use crate::session::{Session, Speech};
 use crate::transport::Piece;
@@ -99,13 +99,18 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let Some(session) = self.table.get(exchange.session) else {
             return Ok(Flow::Gone);
         };
-        // Host connections always hear at the next flush whether they may go on.
-        let stuck = session.blocked || session.transport.is_host();
-        if stuck && session.output.len() > high_water {
+        if session.output.len() > high_water && is_behind(session) {
             session.awaited = true;
             return Ok(Flow::Blocked);
         }
         Ok(Flow::Ready)
+    }
+
+    /// As many WebSockets are open as may be.
+    pub fn is_crowded(&self) -> bool {
+        let options = self.options.websocket.as_ref();
+        let most = options.and_then(|options| options.connections);
+        most.is_some_and(|most| self.sockets >= most)
     }
 
     fn high_water(&self) -> u64 {

@@ -5,8 +5,8 @@
 //! way of every response. Messages are handed out in the order in which they came; then comes the end.
 
 use ferricorn_engine::{Data, Flow};
-use ferricorn_proto::limits;
 use ferricorn_proto::ws::Kind;
+use ferricorn_proto::{Fault, limits};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -49,12 +49,13 @@ impl<'py> Said<'py> {
         match kind.to_str()? {
             "websocket.send" => Self::read_data(&message, names),
             "websocket.accept" => {
-                let subprotocol = present(&message, &names.subprotocol)?;
+                let subprotocol = present(&message, &names.subprotocol)?
+                    .map(Bound::cast_into::<PyString>)
+                    .transpose()
+                    .map_err(|_| PyTypeError::new_err("a \"subprotocol\" is a str"))?;
+                subprotocol.as_ref().map_or(Ok(()), encodable)?;
                 Ok(Self::Accept {
-                    subprotocol: subprotocol
-                        .map(Bound::cast_into::<PyString>)
-                        .transpose()
-                        .map_err(|_| PyTypeError::new_err("a \"subprotocol\" is a str"))?,
+                    subprotocol,
                     headers: Headers::read(message.get_item(&names.headers)?)?,
                 })
             }
@@ -83,9 +84,13 @@ impl<'py> Said<'py> {
             return Ok(Self::Bytes(bytes(data)?));
         }
         match present(message, &names.text)? {
-            Some(text) => Ok(Self::Text(text.cast_into::<PyString>().map_err(|_| {
-                PyTypeError::new_err("the \"text\" of a message is a str")
-            })?)),
+            Some(text) => {
+                let text = text
+                    .cast_into::<PyString>()
+                    .map_err(|_| PyTypeError::new_err("the \"text\" of a message is a str"))?;
+                encodable(&text)?;
+                Ok(Self::Text(text))
+            }
             None => Err(PyValueError::new_err(
                 "a message needs \"bytes\" or \"text\"",
             )),
@@ -101,6 +106,12 @@ impl<'py> Said<'py> {
             Self::Answer(_) => "websocket.http.response.body",
         }
     }
+}
+
+/// Has a text keep its UTF-8 form. That it has none is found here, without the lock: the error is an
+/// object, and making one may have garbage collected.
+fn encodable(text: &Bound<'_, PyString>) -> PyResult<()> {
+    text.to_str().map(drop)
 }
 
 fn present<'py>(
@@ -215,6 +226,7 @@ fn send(handle: &Handle, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult
     let Some((stage, gone)) = state.stage(handle) else {
         return Err(disconnected(handle, py));
     };
+    let mut waiting = Vec::new();
     let sent = match (stage, &said) {
         (Stage::Over, _) => {
             return Err(PyRuntimeError::new_err(format!(
@@ -247,6 +259,10 @@ fn send(handle: &Handle, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult
                 && let Some(socket) = state.socket(handle.id)
             {
                 socket.over(*code, Some(reason.clone()));
+                // Its other tasks are to hear that there is nothing to wait for.
+                if let Some(exchange) = state.current(handle.id) {
+                    waiting = std::mem::take(&mut exchange.waiters);
+                }
             }
             closed
         }
@@ -257,6 +273,10 @@ fn send(handle: &Handle, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult
                 headers,
             },
         ) => {
+            if state.reactor.is_crowded() {
+                drop(state);
+                return crowd_out(handle, py);
+            }
             let opened = open(handle, &mut state, subprotocol.as_ref(), headers)?;
             let scope = state
                 .socket(handle.id)
@@ -281,7 +301,11 @@ fn send(handle: &Handle, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult
     };
     let flow = sent.map_err(misuse)?;
     let wanted = !state.scheduled && state.reactor.has_dirty();
+    // An application that never waits would keep everything until it does.
+    let spent = state.reactor.take_spent();
     drop(state);
+    drop(spent);
+    link::wake(py, waiting, Wake::Soon);
     if wanted {
         link.schedule(py)?;
     }
@@ -352,6 +376,24 @@ fn open(
         socket.opened = true;
     }
     Ok(true)
+}
+
+/// Turns a client away whose application would accept it, though others were accepted meanwhile and
+/// no more may be open.
+fn crowd_out(handle: &Handle, py: Python<'_>) -> PyResult<Sent> {
+    let mut state = handle.link.lock();
+    state.reactor.turn_away(handle.id, Fault::Overloaded);
+    if let Some(exchange) = state.current(handle.id) {
+        exchange.gone = true;
+    }
+    let scope = state.socket(handle.id).and_then(|socket| {
+        closed(socket, None);
+        socket.scope.take()
+    });
+    drop(state);
+    log(handle, py, scope, Some(Fault::Overloaded.status()));
+    scheduled(handle, py)?;
+    Err(disconnected(handle, py))
 }
 
 /// Turns the client away.
