@@ -282,6 +282,30 @@ async def waits(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @routes
+async def gives_up_when_woken(scope: Scope, receive: Receive, send: Send) -> None:
+    """Receive in two tasks, and cancel the one that a message wakes before it can take it."""
+    loop = asyncio.get_running_loop()
+
+    # With a factory no task runs within the turn that wakes it.
+    def make(_: Any, coroutine: Any, **settings: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(coroutine, loop=loop, **settings)
+
+    loop.set_task_factory(make)
+    await accept(receive, send)
+    tasks = [asyncio.ensure_future(receive()) for _ in range(2)]
+    await asyncio.sleep(0)
+    waits = [task._fut_waiter for task in tasks]  # type: ignore[attr-defined]
+    note("receiving")
+    while not any(wait.done() for wait in waits):
+        await asyncio.sleep(0)
+    woken = next(task for task, wait in zip(tasks, waits, strict=True) if wait.done())
+    woken.cancel()
+    tasks.remove(woken)
+    note("heard", (await tasks[0]).get("text"))
+    loop.set_task_factory(None)
+
+
+@routes
 async def misuses(scope: Scope, receive: Receive, send: Send) -> None:
     """Send what may not be sent, and tell what came of it."""
     told = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+from pathlib import Path
 
 import pytest
 from tests.conftest import DRIVERS, StartServer
@@ -70,6 +72,38 @@ def test_an_application_that_is_late_hears_everything(
     assert fresh.notes("heard", 2) == ["last", "words"]
     # It may ask again.
     assert fresh.notes("left", 2) == [told, told]
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_messages_that_no_room_was_for_are_heard_after_the_client_left(
+    server: StartServer, everywhere: dict[str, str], unix: bool, tmp_path: Path
+) -> None:
+    place = {"uds": str(tmp_path / "socket")} if unix else {}
+    fresh = server(APP, ws_max_queue=2, **everywhere, **place)
+    with connect(fresh, "/listens_later") as peer:
+        fresh.notes("accepted")
+        peer.send(b"".join(frame(TEXT, b"%d" % n) for n in range(100)) + close_frame(1001))
+        # By the time of this answer, the server has read as far as it would.
+        fresh.get("/echo")
+    fresh.get("/pass/listen")
+    assert fresh.notes("heard", 100) == [str(n) for n in range(100)]
+    assert fresh.notes("left", 2) == [left(1001, reason="")] * 2
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_a_client_that_has_closed_and_ended_its_side_gets_what_was_sent(
+    server: StartServer, everywhere: dict[str, str], unix: bool, tmp_path: Path
+) -> None:
+    place = {"uds": str(tmp_path / "socket")} if unix else {}
+    fresh = server(APP, **everywhere, **place)
+    with connect(fresh, "/pours?1x20000000") as peer:
+        assert peer.sock.recv(1, socket.MSG_PEEK)
+        peer.send(close_frame(1000))
+        peer.shutdown()
+        fresh.get("/echo")
+        assert len(peer.frame().payload) == 20_000_000
+        assert peer.frame().close == (1000, "")
+        assert peer.closed()
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.conftest import StartServer
+from tests.conftest import DRIVERS, StartServer
 from tests.support.server import Server
 from tests.support.websocket import (
     BINARY,
@@ -107,6 +107,15 @@ def test_receiving_can_be_given_up(here: Server) -> None:
         assert peer.hear() == "cancelled"
         peer.say("and now")
         assert peer.hear() == "and now"
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_message_is_passed_on_by_who_gives_up(server: StartServer, driver: str) -> None:
+    fresh = server(APP, driver=driver, loop="asyncio")
+    with connect(fresh, "/gives_up_when_woken") as peer:
+        fresh.notes("receiving")
+        peer.say("for one of them")
+        assert fresh.notes("heard") == ["for one of them"]
 
 
 def test_everybody_hears_everybody(server: StartServer, everywhere: dict[str, str]) -> None:

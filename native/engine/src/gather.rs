@@ -83,8 +83,11 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         }
         if readiness.broken {
             // A Unix socket says so as soon as its peer has closed, with the peer's last words
-            // still unread.
-            if !session.wants_input() {
+            // still unread. Messages may have to wait for their application.
+            let waits = matches!(session.transport, Transport::Unix(_))
+                && session.is_socket()
+                && !session.has_room();
+            if !session.wants_input() && !waits {
                 self.drop_session(id, &mut batch.work);
                 return;
             }
@@ -241,6 +244,11 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         let Some(session) = self.table.get(id) else {
             return;
         };
+        if session.eof && session.is_socket() && session.has_room() && !session.is_closing() {
+            // The last message before the end of input has found room.
+            self.drop_session(id, &mut batch.work);
+            return;
+        }
         if session.transport.is_host() {
             self.tell_reading(id, batch);
             return;
@@ -417,8 +425,14 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             return;
         }
         if session.is_socket() {
-            // Without a close frame that is a connection that broke (RFC 6455 section 7.1.5).
-            self.drop_session(id, &mut batch.work);
+            if session.is_closing() {
+                // It has said so: what it is still to get is sent.
+                self.mark_dirty(id);
+            } else if session.has_room() || session.input.is_empty() {
+                // Without a close frame that is a connection that broke (RFC 6455 section 7.1.5).
+                self.drop_session(id, &mut batch.work);
+            }
+            // Or there are messages which its application has not made room for yet.
             return;
         }
         let eof = session.http.handle_eof(!session.input.is_empty());

@@ -172,6 +172,11 @@ impl<P: AsRef<[u8]>> Session<P> {
         self.lingering || (wants && !self.eof && self.unread < limits::BODY_HIGH_WATER)
     }
 
+    /// The application of a WebSocket has taken enough of its messages to be handed more.
+    pub(crate) fn has_room(&self) -> bool {
+        self.room > 0 && self.unread < limits::BODY_HIGH_WATER
+    }
+
     /// Nothing more will be read or parsed: send what is queued, then close.
     pub(crate) fn is_closing(&self) -> bool {
         match &self.speech {

@@ -100,9 +100,9 @@ impl Operation {
     }
 
     /// Ends the operation before its time.
-    fn abandon(&self) {
+    fn abandon(&self, py: Python<'_>) {
         if let Some(wait) = self.swap(State::Ended, None).wait {
-            self.handle.forget(&wait);
+            self.handle.forget(py, &wait);
         }
     }
 
@@ -156,12 +156,12 @@ impl Operation {
 
     #[pyo3(signature = (*exception))]
     fn throw(&self, exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        self.abandon();
+        self.abandon(exception.py());
         Err(thrown(exception))
     }
 
-    fn close(&self) {
-        self.abandon();
+    fn close(&self, py: Python<'_>) {
+        self.abandon(py);
     }
 }
 

@@ -284,7 +284,7 @@ impl Handle {
     }
 
     /// Forgets somebody who waits no more.
-    pub fn forget(&self, wait: &Py<Wait>) {
+    pub fn forget(&self, py: Python<'_>, wait: &Py<Wait>) {
         let mut state = self.link.lock();
         let found = state.current(self.id).and_then(|exchange| {
             let waits = |waiter: &Waiter| waiter.wait.is(wait);
@@ -292,7 +292,11 @@ impl Handle {
             Some(exchange.waiters.swap_remove(index))
         });
         drop(state);
-        drop(found);
+        if found.is_none() && self.socket {
+            // It was woken, and did not take the message that it was woken for.
+            let next = self.link.take_receiver(self.id);
+            self.link.wake_receiver(py, self.id, next, Wake::Soon);
+        }
     }
 
     /// Whether a sender that had to wait may go on.

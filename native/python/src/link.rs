@@ -261,6 +261,21 @@ impl Link {
         }
     }
 
+    /// Takes one of those who wait to receive.
+    pub fn take_receiver(&self, id: ExchangeId) -> Option<Waiter> {
+        self.lock().current(id).and_then(Exchange::take_receiver)
+    }
+
+    /// Lets one who waits to receive look again: `first`, or who is next if that one waits no more.
+    pub fn wake_receiver(&self, py: Python<'_>, id: ExchangeId, first: Option<Waiter>, how: Wake) {
+        let mut next = first;
+        while let Some(waiter) = next
+            && !Wait::wake(waiter.wait.bind(py), how)
+        {
+            next = self.take_receiver(id);
+        }
+    }
+
     /// How lines of the access log look, if not as uvicorn's.
     pub fn format(&self) -> Option<&Format> {
         self.access_log.as_ref()?.format.as_ref()

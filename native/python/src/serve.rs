@@ -17,11 +17,11 @@ use crate::exchange::Handle;
 use crate::ffi;
 use crate::format::{REQUEST_ID, RequestId, is_request_id};
 use crate::http::Callables;
-use crate::link::{self, Exchange, Incoming, Link, Phase, Socket};
+use crate::link::{self, Incoming, Link, Phase, Socket};
 use crate::record::Record;
 use crate::scope::{self, Ends, Scopes};
 use crate::task::{self, Run, Tasks};
-use crate::wait::{Wait, Wake};
+use crate::wait::Wake;
 use crate::websocket;
 
 /// `logging.INFO`.
@@ -423,13 +423,9 @@ fn message(
         length: contents.len(),
     });
     // A message is for one receiver.
-    let mut waiting = exchange.take_receiver();
+    let waiting = exchange.take_receiver();
     drop(state);
-    while let Some(waiter) = waiting
-        && !Wait::wake(waiter.wait.bind(py), how)
-    {
-        waiting = link.lock().current(id).and_then(Exchange::take_receiver);
-    }
+    link.wake_receiver(py, id, waiting, how);
 }
 
 /// The client is gone. `told` is what ended a WebSocket.
