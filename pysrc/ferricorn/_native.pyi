@@ -16,9 +16,20 @@ from ferricorn.typing import (
     ErrorLog,
     InFlight,
 )
+from ferricorn._types import WSGIApp
+from ferricorn.drivers.threads import Threads
 from ferricorn.websocket import WebSockets
 
-__all__ = ["Server"]
+__all__ = ["FileWrapper", "Server"]
+
+@final
+class FileWrapper:
+    """`wsgi.file_wrapper` of PEP 3333: what a WSGI application returns to have a file sent."""
+
+    def __new__(cls, file: Any, block_size: int = 65536) -> FileWrapper: ...
+    def __iter__(self) -> FileWrapper: ...
+    def __next__(self) -> bytes: ...
+    def close(self) -> None: ...
 
 @final
 class Server:
@@ -26,7 +37,7 @@ class Server:
 
     def __new__(
         cls,
-        app: ASGI3Application,
+        app: ASGI3Application | WSGIApp,
         loop: asyncio.AbstractEventLoop,
         *,
         forwarded_app: ASGI3Application | None = None,
@@ -50,6 +61,7 @@ class Server:
         poll: bool = True,
         drain: object | None = None,
         board: tuple[mmap.mmap, int] | None = None,
+        wsgi: Threads | None = None,
     ) -> Server:
         """Make an engine. Timeouts are seconds, 0 switches one off.
 
@@ -63,7 +75,9 @@ class Server:
         `poll=False` makes no poller: then only `protocol()` feeds this server, and `listen`,
         `fileno` and `turn` are of no use. `drain` is the event that scopes show as the extension
         `ferricorn.drain`. `board` is memory that all who accept on the same sockets share, and
-        this server's place in it: each accepts its share of connections.
+        this server's place in it: each accepts its share of connections. With `wsgi`, `app` is a
+        WSGI application, which threads run; `forwarded_app` is then called with a scope only to
+        change it.
         """
 
     def listen(self, fd: int) -> None:
@@ -75,6 +89,14 @@ class Server:
     def turn(self) -> None:
         """Serve what is ready: what the loop calls when `fileno()` is readable. Never raises."""
 
+    def begin(self) -> None:
+        """Have the threads of a WSGI application begin."""
+
+    def dismiss(self) -> bool:
+        """Have threads end when they have run what they run. Return whether none is left."""
+
+    def _work(self) -> None: ...
+    def _keep(self) -> None: ...
     def protocol(self) -> asyncio.Protocol:
         """Make a protocol for a connection that the event loop accepted (the second driver)."""
 

@@ -56,7 +56,5 @@ def _call_factory(factory: Callable[[], Any]) -> Any:
 def adapt(app: Any, interface: Interface) -> ASGI3Application:
     """Return the application as a callable of ASGI 3."""
     if interface == "wsgi":
-        from ferricorn.middleware.wsgi import WSGIMiddleware
-
-        return WSGIMiddleware(app)
+        return app
     return as_asgi3(app, interface)

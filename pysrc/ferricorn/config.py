@@ -192,6 +192,9 @@ class Config:
         ws_deflate_window_bits: int = 15,
         ws_deflate_takeover: bool = False,
         ws_deflate_min_size: int = 128,
+        threads: int = 16,
+        wsgi_queue: int = 1024,
+        wsgi_buffer_size: int = 1024 * 1024,
     ) -> None:
         self.app = app
         self.host = host
@@ -268,6 +271,9 @@ class Config:
         self.ws_deflate_window_bits = ws_deflate_window_bits
         self.ws_deflate_takeover = ws_deflate_takeover
         self.ws_deflate_min_size = ws_deflate_min_size
+        self.threads = threads
+        self.wsgi_queue = wsgi_queue
+        self.wsgi_buffer_size = wsgi_buffer_size
 
         self.loaded = False
         self._check_log_format()
@@ -440,7 +446,14 @@ class Config:
         app = self.load_app()
         interface = detect_interface(app) if self.interface == "auto" else self.interface
         self.interface = interface
-        self.loaded_app: ASGI3Application = adapt(app, interface)
+        self.loaded_app: Any = adapt(app, interface)
+        if interface == "wsgi":
+            self.lifespan_class = import_from_string(LIFESPAN["off"])
+            trusted = TrustedHosts(self.forwarded_allow_ips if self.proxy_headers else [])
+            # Of what it is called with, only the scope counts: it says what proxies report.
+            self.reported = BehindProxies(_nothing, trusted, self.forwarded_headers)
+            self.loaded = True
+            return
         if logging.getLogger("uvicorn.asgi").getEffectiveLevel() <= TRACE_LOG_LEVEL:
             self.loaded_app = MessageLoggerMiddleware(self.loaded_app)
         if self.proxy_headers:
@@ -523,3 +536,7 @@ def _encode_header(name: str, value: str) -> tuple[bytes, bytes]:
     if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
         raise OptionError("headers", f"{name!r}: {value!r} is not a valid header.")
     return name.lower().encode("latin-1"), value.encode("latin-1")
+
+
+def _nothing(scope: Scope, receive: Receive, send: Send) -> Any:
+    return None

@@ -36,9 +36,21 @@ def table(rows: list[InFlight]) -> str:
 
 def _cells(row: InFlight) -> tuple[str, str, str, str]:
     age, state, scope, client = row
-    scope = {"client": client} if scope is None else scope
+    scope = {"client": client} if scope is None else _scope(scope)
     who, what = _tell(client_addr, scope), _tell(_request, scope) if "method" in scope else "-"
     return f"{age:.1f}", who or "-", what, state
+
+
+def _scope(given: dict[str, Any]) -> dict[str, Any]:
+    """Return a scope as it is, and what a WSGI environ says as one."""
+    if "REQUEST_METHOD" not in given:
+        return given
+    return {
+        "client": (given.get("REMOTE_ADDR"), given.get("REMOTE_PORT")),
+        "method": given["REQUEST_METHOD"],
+        "path": given["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"),
+        "query_string": given["QUERY_STRING"].encode("latin-1"),
+    }
 
 
 def _request(scope: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ferricorn import _native, drivers
 from ferricorn.application import STARTUP_FAILURE
 from ferricorn.drain import DrainEvent
+from ferricorn.drivers.threads import Threads
 from ferricorn.endpoint import Endpoint
 from ferricorn.inflight import table
 from ferricorn.logging import access_log, access_stream, log_error, paint
@@ -167,7 +168,11 @@ class Server:
             sys.exit(STARTUP_FAILURE)
 
         loop = asyncio.get_running_loop()
-        driver = drivers.choose(self.config.driver, loop)
+        driver = (
+            drivers.ThreadsDriver
+            if self.config.interface == "wsgi"
+            else drivers.choose(self.config.driver, loop)
+        )
         native = self._make_native(loop, poll=driver.poll)
         fresh = self.config.reset_contextvars
         context = contextvars.Context() if fresh else self.lifespan.context
@@ -185,11 +190,12 @@ class Server:
     def _make_native(self, loop: asyncio.AbstractEventLoop, *, poll: bool) -> _native.Server:
         config = self.config
         app = config.loaded_app
+        forwarded = config.reported if config.interface == "wsgi" else app
         form = config.access_format() if config.access_log else None
         return _native.Server(
             app.app if isinstance(app, BehindProxies) else app,
             loop,
-            forwarded_app=app,
+            forwarded_app=forwarded,
             state=self.lifespan.state,
             root_path=config.root_path,
             asgi_version=config.asgi_version,
@@ -210,6 +216,7 @@ class Server:
             poll=poll,
             drain=DrainEvent(self._drains),
             board=self.board if poll else None,
+            wsgi=Threads(config) if config.interface == "wsgi" else None,
         )
 
     async def main_loop(self) -> None:

@@ -169,3 +169,6 @@ class Options(TypedDict, total=False):
     ws_deflate_window_bits: int
     ws_deflate_takeover: bool
     ws_deflate_min_size: int
+    threads: int
+    wsgi_queue: int
+    wsgi_buffer_size: int

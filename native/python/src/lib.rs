@@ -7,6 +7,7 @@
 mod access;
 mod awaitable;
 mod eager;
+mod environ;
 mod exchange;
 mod feed;
 mod ffi;
@@ -17,15 +18,19 @@ mod lines;
 mod link;
 mod message;
 mod names;
+mod pool;
 mod record;
 mod scope;
 mod serve;
 mod server;
+mod spool;
 mod task;
 mod text;
+mod threads;
 mod turn;
 mod wait;
 mod websocket;
+mod wsgi;
 
 use pyo3::prelude::*;
 
@@ -33,4 +38,6 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::turn::Server;
+    #[pymodule_export]
+    use crate::wsgi::FileWrapper;
 }

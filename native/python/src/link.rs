@@ -20,6 +20,7 @@ use crate::format::Format;
 use crate::names::Names;
 use crate::record::Record;
 use crate::scope::Ends;
+use crate::spool::Spool;
 use crate::wait::{Wait, Wake};
 
 pub struct Link {
@@ -107,6 +108,17 @@ pub struct Exchange {
     pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
     /// What is there if the request asks for a WebSocket.
     pub socket: Option<Box<Socket>>,
+    /// What is there while the body for a WSGI application comes.
+    pub collecting: Option<Box<Collecting>>,
+}
+
+/// A request for a WSGI application whose body is not complete.
+pub struct Collecting {
+    pub environ: Py<PyDict>,
+    pub spool: Spool,
+    /// Where it stands in the list of runs.
+    pub place: usize,
+    pub head: bool,
 }
 
 /// Somebody who waits for an exchange to change.
@@ -466,7 +478,7 @@ pub struct Running {
     since: Millis,
     /// Its task, which a loop by itself knows only weakly, and its scope, for who asks what is under
     /// way. Empty until the run's first wait: most have none.
-    kept: Option<(Py<PyAny>, Py<PyDict>)>,
+    kept: Option<(Option<Py<PyAny>>, Py<PyDict>)>,
 }
 
 impl Tasks {
@@ -484,7 +496,8 @@ impl Tasks {
         place
     }
 
-    pub fn keep(&mut self, place: usize, task: Py<PyAny>, scope: Py<PyDict>) {
+    /// Keeps a run's task, where it has one, and its scope or environ.
+    pub fn keep(&mut self, place: usize, task: Option<Py<PyAny>>, scope: Py<PyDict>) {
         if let Some(running) = &mut self.places[place] {
             running.kept = Some((task, scope));
         }
@@ -505,8 +518,8 @@ impl Tasks {
             .places
             .iter()
             .flatten()
-            .filter_map(|run| run.kept.as_ref());
-        kept.map(|(task, _)| task.clone_ref(py)).collect()
+            .filter_map(|run| run.kept.as_ref()?.0.as_ref());
+        kept.map(|task| task.clone_ref(py)).collect()
     }
 
     /// Each run: its exchange, its beginning and its scope.

@@ -47,8 +47,24 @@ pub struct FilePart {
     pub length: u64,
 }
 
-/// Header lines: every item is a tuple of two `bytes`.
-pub struct Headers<'py>(Option<Bound<'py, PyList>>);
+/// Header lines.
+pub struct Headers<'py>(Lines<'py>);
+
+enum Lines<'py> {
+    None,
+    /// Every item is a tuple of two `bytes`.
+    Bytes(Bound<'py, PyList>),
+    /// As WSGI's text comes.
+    Octets(Octets),
+}
+
+/// Header lines, one after the other.
+#[derive(Default)]
+pub struct Octets {
+    octets: Vec<u8>,
+    /// Where each name and its value end.
+    ends: Vec<(usize, usize)>,
+}
 
 impl<'py> Message<'py> {
     /// # Errors
@@ -262,17 +278,21 @@ impl<'py> Headers<'py> {
     /// If Python is out of memory.
     pub fn empty_content(py: Python<'py>) -> PyResult<Self> {
         let line = (PyBytes::new(py, b"content-length"), PyBytes::new(py, b"0"));
-        Ok(Self(Some(PyList::new(py, [line])?)))
+        Ok(Self(Lines::Bytes(PyList::new(py, [line])?)))
+    }
+
+    pub fn of(octets: Octets) -> Self {
+        Self(Lines::Octets(octets))
     }
 
     /// # Errors
     /// If it is no iterable of pairs of bytes.
     pub fn read(value: Option<Bound<'py, PyAny>>) -> PyResult<Self> {
         let Some(value) = value.filter(|value| !value.is_none()) else {
-            return Ok(Self(None));
+            return Ok(Self(Lines::None));
         };
         let value = match value.cast_into_exact::<PyList>() {
-            Ok(list) if list.iter().all(|line| is_line(&line)) => return Ok(Self(Some(list))),
+            Ok(list) if list.iter().all(|line| is_line(&line)) => return Ok(Self(Lines::Bytes(list))),
             Ok(list) => list.into_any(),
             Err(error) => error.into_inner(),
         };
@@ -285,7 +305,7 @@ impl<'py> Headers<'py> {
             })?;
             lines.append((bytes(name)?, bytes(value)?))?;
         }
-        Ok(Self(Some(lines)))
+        Ok(Self(Lines::Bytes(lines)))
     }
 
     /// Gives each line to `take` until that fails. Runs no Python code.
@@ -293,7 +313,11 @@ impl<'py> Headers<'py> {
     /// # Errors
     /// What `take` returns.
     pub fn each<E>(&self, mut take: impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<(), E> {
-        let Some(list) = &self.0 else { return Ok(()) };
+        let list = match &self.0 {
+            Lines::None => return Ok(()),
+            Lines::Octets(octets) => return octets.each(take),
+            Lines::Bytes(list) => list,
+        };
         for line in list.iter() {
             if let Ok(line) = line.cast_exact::<PyTuple>()
                 && let (Ok(name), Ok(value)) =
@@ -305,6 +329,76 @@ impl<'py> Headers<'py> {
             }
         }
         Ok(())
+    }
+}
+
+impl Octets {
+    /// Reads a list of tuples of native strings (PEP 3333).
+    ///
+    /// # Errors
+    /// If it is none, or has a character that is no octet.
+    pub fn read(lines: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mut octets = Self::default();
+        let wrong = || PyTypeError::new_err("headers are a list of tuples of two str");
+        for line in lines.cast::<PyList>().map_err(|_| wrong())?.iter() {
+            let line = line.cast_into::<PyTuple>().map_err(|_| wrong())?;
+            if line.len() != 2 {
+                return Err(wrong());
+            }
+            let name = line.get_item(0)?.cast_into::<PyString>();
+            let value = line.get_item(1)?.cast_into::<PyString>();
+            octets.text(&name.map_err(|_| wrong())?)?;
+            let end = octets.octets.len();
+            octets.text(&value.map_err(|_| wrong())?)?;
+            octets.ends.push((end, octets.octets.len()));
+        }
+        Ok(octets)
+    }
+
+    fn text(&mut self, text: &Bound<'_, PyString>) -> PyResult<()> {
+        let text = text.to_str()?;
+        if text.is_ascii() {
+            self.octets.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+        for character in text.chars() {
+            let octet = u8::try_from(character).map_err(|_| {
+                PyValueError::new_err(format!("{text:?} has characters beyond Latin-1"))
+            })?;
+            self.octets.push(octet);
+        }
+        Ok(())
+    }
+
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.octets.extend_from_slice(name);
+        let end = self.octets.len();
+        self.octets.extend_from_slice(value);
+        self.ends.push((end, self.octets.len()));
+    }
+
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.lines().any(|(other, _)| other.eq_ignore_ascii_case(name))
+    }
+
+    /// What `content-length` says.
+    pub fn length(&self) -> Option<u64> {
+        let mut lines = self.lines();
+        let (_, value) = lines.find(|(name, _)| name.eq_ignore_ascii_case(b"content-length"))?;
+        str::from_utf8(value).ok()?.trim().parse().ok()
+    }
+
+    /// # Errors
+    /// What `take` returns.
+    pub fn each<E>(&self, mut take: impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<(), E> {
+        self.lines().try_for_each(|(name, value)| take(name, value))
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|&(_, end)| end));
+        starts
+            .zip(&self.ends)
+            .map(|(start, &(middle, end))| (&self.octets[start..middle], &self.octets[middle..end]))
     }
 }
 

@@ -33,6 +33,7 @@ names! {
     websocket = "websocket", websocket_connect = "websocket.connect", websocket_receive = "websocket.receive",
     websocket_disconnect = "websocket.disconnect", websocket_response = "websocket.http.response", ws = "ws",
     zerocopysend = "http.response.zerocopysend",
+    client_disconnected = "ferricorn.client_disconnected", early_hints = "wsgi.early_hints", input = "wsgi.input",
     create_task = "create_task", throw = "throw", close = "close", cancel = "cancel",
 }
 

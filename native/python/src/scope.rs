@@ -175,6 +175,11 @@ fn decoded_path<'py>(py: Python<'py>, path: &[u8]) -> Bound<'py, PyString> {
         // A parsed target is ASCII.
         return PyString::new(py, str::from_utf8(path).unwrap_or_default());
     }
+    PyString::new(py, &String::from_utf8_lossy(&percent_decoded(path)))
+}
+
+/// Percent-encoding undone once.
+pub fn percent_decoded(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     while let [first, tail @ ..] = rest {
@@ -193,7 +198,7 @@ fn decoded_path<'py>(py: Python<'py>, path: &[u8]) -> Bound<'py, PyString> {
             }
         }
     }
-    PyString::new(py, &String::from_utf8_lossy(&decoded))
+    decoded
 }
 
 fn hex(digit: u8) -> Option<u8> {

@@ -17,12 +17,16 @@ use crate::exchange::Handle;
 use crate::ffi;
 use crate::format::{REQUEST_ID, RequestId, is_request_id};
 use crate::http::Callables;
-use crate::link::{self, Incoming, Link, Phase, Socket};
+use crate::environ::Environs;
+use crate::link::{self, Collecting, Incoming, Link, Phase, Socket};
+use crate::pool::Pool;
 use crate::record::Record;
 use crate::scope::{self, Ends, Scopes};
-use crate::task::{self, Run, Tasks};
+use crate::spool::{Io, Spool};
+use crate::task::{self, End, Run, Tasks, finish};
 use crate::wait::Wake;
 use crate::websocket;
+use crate::wsgi::Job;
 
 /// `logging.INFO`.
 const INFO: i32 = 20;
@@ -43,6 +47,17 @@ pub struct Service {
     pub tasks: Tasks,
     pub limit_concurrency: Option<usize>,
     pub refusals: RefusalLog,
+    /// Where requests go if the application speaks WSGI.
+    pub wsgi: Option<Wsgi>,
+}
+
+/// What requests for a WSGI application need.
+pub struct Wsgi {
+    pub environs: Environs,
+    pub io: Io,
+    pub pool: Arc<Pool>,
+    /// Bytes of a body that are kept in memory.
+    pub memory: usize,
 }
 
 impl Service {
@@ -100,6 +115,13 @@ impl Service {
                     self.refusals
                         .fault(py, link, fault, &origin(py, link, session, &peer));
                 }
+                Work::Body {
+                    exchange,
+                    data,
+                    end,
+                } if self.wsgi.is_some() => {
+                    self.collect(py, link, exchange, data.of(batch.bytes()), end);
+                }
                 other => pass_on(py, link, other, batch.bytes(), how),
             }));
             if served.is_err() {
@@ -143,6 +165,14 @@ impl Service {
             return Ok(());
         };
         let handle = request.handle(link);
+        if self.wsgi.is_some() {
+            let begun = self.begin(py, &handle, &ends, place, request, fields, arena);
+            if begun.is_err() {
+                let run = link.lock().tasks.release(place);
+                drop(run);
+            }
+            return begun;
+        }
         match self.call(py, &handle, &ends, request, fields, arena) {
             Ok((coroutine, scope)) => {
                 let run = Bound::new(py, Run::new(coroutine.unbind(), handle, place))?;
@@ -156,6 +186,124 @@ impl Service {
         }
     }
 
+    /// Begins with a request for a WSGI application: its environ, and its body as far as it has come.
+    #[expect(clippy::too_many_arguments, reason = "a request and where it belongs")]
+    fn begin(
+        &mut self,
+        py: Python<'_>,
+        handle: &Handle,
+        ends: &Ends,
+        place: usize,
+        request: &Request<'_>,
+        fields: &[Field],
+        arena: &[u8],
+    ) -> PyResult<()> {
+        let link = &handle.link;
+        let input = &arena[request.base as usize..];
+        let lines = &fields[request.head.fields.start as usize..request.head.fields.end as usize];
+        let forwarded = lines
+            .iter()
+            .any(|field| is_forwarding(field.name.of(input)));
+        // Proxies and the log speak of scopes.
+        let scope = if forwarded || link.access_log.is_some() {
+            Some(self.scope(py, handle, ends, request, fields, arena)?)
+        } else {
+            None
+        };
+        if let Some(scope) = scope.as_ref().filter(|_| forwarded) {
+            self.forwarded.bind(py).call1((scope, py.None(), py.None()))?;
+        }
+        let Some(wsgi) = &mut self.wsgi else {
+            return Ok(());
+        };
+        let environ = wsgi.environs.make(py, ends, &request.head, lines, input)?;
+        if let Some(scope) = scope.filter(|_| forwarded) {
+            wsgi.environs.believe(&link.names, &environ, &scope)?;
+        }
+        let head = request.head.method.of(input) == b"HEAD";
+        let mut state = link.lock();
+        state.tasks.keep(place, None, environ.clone().unbind());
+        let Some(exchange) = state.current(handle.id) else {
+            return Ok(());
+        };
+        let over = exchange.body.over;
+        let first = exchange.body.take(py);
+        if !over {
+            state.reactor.ask(handle.id);
+        }
+        let length = first.as_ref().map_or(0, |first| first.as_bytes().len());
+        state.reactor.consumed(handle.id, length);
+        drop(state);
+        if over {
+            wsgi.environs.set_length(&environ, length as u64)?;
+            environ.set_item(&link.names.input, wsgi.io.memory(py, first)?)?;
+            wsgi.pool.push(Job {
+                handle: handle.clone(),
+                place,
+                environ: environ.unbind(),
+                head,
+            });
+            return Ok(());
+        }
+        let mut spool = Spool::default();
+        if let Some(first) = first {
+            spool.push(first.as_bytes(), wsgi.memory)?;
+        }
+        let collecting = Box::new(Collecting {
+            environ: environ.unbind(),
+            spool,
+            place,
+            head,
+        });
+        if let Some(exchange) = link.lock().current(handle.id) {
+            exchange.collecting = Some(collecting);
+        }
+        Ok(())
+    }
+
+    /// Takes the next piece of a body; with the last one, the application may run.
+    fn collect(
+        &mut self,
+        py: Python<'_>,
+        link: &Arc<Link>,
+        id: ExchangeId,
+        piece: &[u8],
+        end: bool,
+    ) {
+        let mut state = link.lock();
+        let taken = state
+            .current(id)
+            .and_then(|exchange| exchange.collecting.take());
+        // Of a request that was answered already, nobody wants it.
+        state.reactor.consumed(id, piece.len());
+        drop(state);
+        let (Some(mut collecting), Some(wsgi)) = (taken, &self.wsgi) else {
+            return;
+        };
+        let handle = Handle {
+            link: Arc::clone(link),
+            id,
+            socket: false,
+        };
+        let place = collecting.place;
+        let pushed = collecting.spool.push(piece, wsgi.memory);
+        let done = match pushed {
+            Err(error) => Err(error.into()),
+            Ok(()) if end => wsgi.ready(py, handle.clone(), *collecting),
+            Ok(()) => {
+                if let Some(exchange) = link.lock().current(id) {
+                    exchange.collecting = Some(collecting);
+                }
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            let text = "The body of a request could not be kept.";
+            link.report(py, ERROR, text, Some(&error));
+            finish(py, &handle, Some(place), End::Failed);
+        }
+    }
+
     /// Calls the application, which gives its coroutine; with it goes the scope.
     fn call<'py>(
         &mut self,
@@ -166,6 +314,32 @@ impl Service {
         fields: &[Field],
         arena: &[u8],
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
+        let scope = self.scope(py, handle, ends, request, fields, arena)?;
+        let input = &arena[request.base as usize..];
+        let fields = &fields[request.head.fields.start as usize..request.head.fields.end as usize];
+        let (receive, send) = self.callables.pair(py, handle)?;
+        let forwarded = fields
+            .iter()
+            .any(|field| is_forwarding(field.name.of(input)));
+        let application = if forwarded {
+            &self.forwarded
+        } else {
+            &self.application
+        };
+        let coroutine = application.bind(py).call1((&scope, receive, send))?;
+        Ok((coroutine, scope))
+    }
+
+    /// The scope of a request, which the log has to have as well.
+    fn scope<'py>(
+        &mut self,
+        py: Python<'py>,
+        handle: &Handle,
+        ends: &Ends,
+        request: &Request<'_>,
+        fields: &[Field],
+        arena: &[u8],
+    ) -> PyResult<Bound<'py, PyDict>> {
         let names = &handle.link.names;
         let format = handle.link.format();
         let start = format.map(|_| Instant::now());
@@ -207,17 +381,7 @@ impl Service {
                 }
             }
         }
-        let (receive, send) = self.callables.pair(py, handle)?;
-        let forwarded = fields
-            .iter()
-            .any(|field| is_forwarding(field.name.of(input)));
-        let application = if forwarded {
-            &self.forwarded
-        } else {
-            &self.application
-        };
-        let coroutine = application.bind(py).call1((&scope, receive, send))?;
-        Ok((coroutine, scope))
+        Ok(scope)
     }
 
     /// Enters a request into its connection's slot and gives the connection's ends and a place for
@@ -233,7 +397,7 @@ impl Service {
         let mut state = link.lock();
         let busy = self.limit_concurrency.is_some_and(|limit| {
             state.reactor.connections() >= limit || state.tasks.running() >= limit
-        });
+        }) || self.wsgi.as_ref().is_some_and(|wsgi| !wsgi.pool.has_room());
         if busy {
             state.reactor.turn_away(id, Fault::Overloaded);
         }
@@ -262,6 +426,29 @@ impl Service {
             link.report(py, WARNING, "Exceeded concurrency limit.", None);
         }
         admitted
+    }
+}
+
+impl Wsgi {
+    /// The body has come: the application may run.
+    fn ready(&self, py: Python<'_>, handle: Handle, collected: Collecting) -> PyResult<()> {
+        let Collecting {
+            environ,
+            spool,
+            place,
+            head,
+        } = collected;
+        let length = spool.length();
+        self.environs.set_length(environ.bind(py), length)?;
+        let file = spool.into_file(py, &self.io)?;
+        environ.bind(py).set_item(&handle.link.names.input, file)?;
+        self.pool.push(Job {
+            handle,
+            place,
+            environ,
+            head,
+        });
+        Ok(())
     }
 }
 
@@ -439,8 +626,18 @@ fn disconnect(py: Python<'_>, link: &Link, id: ExchangeId, told: Option<(u16, St
         websocket::closed(socket, told);
     }
     let waiting = std::mem::take(&mut exchange.waiters);
+    let collecting = exchange.collecting.take();
     drop(state);
     link::wake(py, waiting, how);
+    abandon(link, collecting);
+}
+
+/// A body that never came whole: no application has heard of it.
+fn abandon(link: &Link, collecting: Option<Box<Collecting>>) {
+    if let Some(collecting) = collecting {
+        let run = link.lock().tasks.release(collecting.place);
+        drop((run, collecting));
+    }
 }
 
 fn writable(py: Python<'_>, link: &Link, id: ExchangeId, how: Wake) {
@@ -474,6 +671,7 @@ fn close(py: Python<'_>, link: &Link, session: SessionId, cut: bool, how: Wake) 
     }
     drop(state);
     drop(left);
+    abandon(link, ended.exchange.collecting.take());
     if opened {
         link.report(py, INFO, "connection closed", None);
     }

@@ -1,6 +1,8 @@
 //! `ferricorn._native.Server` as Python sees it: made from settings, driven by turns, counted.
 
 use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
 
 use ferricorn_engine::{Board, Options, Peers, Reactor, WebSocketOptions};
 use ferricorn_proto::ws::DeflateSettings;
@@ -11,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::access::AccessLog;
+use crate::environ::Environs;
 use crate::feed::Protocol;
 use crate::ffi;
 use crate::format::Layout;
@@ -19,8 +22,11 @@ use crate::inflight::{Row, rows};
 use crate::link::{EventLoop, Link, SocketHooks};
 use crate::names::Names;
 use crate::scope::{Outline, Scopes};
-use crate::serve::{RefusalLog, Service};
+use crate::pool::{Crew, Pool};
+use crate::serve::{RefusalLog, Service, Wsgi};
+use crate::spool::Io;
 use crate::task::Tasks;
+use crate::threads;
 use crate::turn::{Gather, Server};
 use crate::wait::Wake;
 
@@ -32,7 +38,7 @@ impl Server {
         server_header = Some(b"ferricorn".to_vec()), date_header = true, headers = Vec::new(),
         access_log = None, access_stream = None, access_format = None, limit_concurrency = None, timeout_keep_alive = 5.0,
         timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0,
-        proxy_peers = None, poll = true, drain = None, board = None,
+        proxy_peers = None, poll = true, drain = None, board = None, wsgi = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keywords of a constructor")]
     fn new(
@@ -60,6 +66,7 @@ impl Server {
         poll: bool,
         drain: Option<Bound<'_, PyAny>>,
         board: Option<(PyBuffer<u8>, usize)>,
+        wsgi: Option<Threads<'_>>,
     ) -> PyResult<Self> {
         let options = Options {
             keep_alive: millis("timeout_keep_alive", timeout_keep_alive)?,
@@ -74,6 +81,17 @@ impl Server {
             websocket: websocket.as_ref().map(Sockets::options).transpose()?,
         };
         let names = Names::new(py);
+        let mut reactor = Reactor::new(options, poll)?;
+        let threads = wsgi
+            .map(|given| given.make(py, &reactor, app.clone_ref(py)))
+            .transpose()?;
+        let (wsgi, pool) = match threads {
+            Some((wsgi, crew)) => {
+                let pool = Arc::clone(&wsgi.pool);
+                (Some(wsgi), Some((pool, crew)))
+            }
+            None => (None, None),
+        };
         let service = Service {
             forwarded: forwarded_app.unwrap_or_else(|| app.clone_ref(py)),
             application: app,
@@ -91,9 +109,9 @@ impl Server {
             tasks: Tasks::new(py, &r#loop)?,
             limit_concurrency,
             refusals: RefusalLog::default(),
+            wsgi,
         };
         let event_loop = EventLoop::new(r#loop)?;
-        let mut reactor = Reactor::new(options, poll)?;
         if let Some((buffer, place)) = board {
             let words = ffi::SharedWords::new(buffer)?;
             let board = Board::new(Box::new(words), place)
@@ -113,7 +131,9 @@ impl Server {
                 disconnected: given.disconnected,
             }),
         );
-        Ok(Self::over(link, service))
+        // Threads look at what was queued when they have run a request: nobody need ask.
+        link.lock().scheduled = pool.is_some();
+        Ok(Self::over(Arc::new(link), service, pool))
     }
 
     /// Accepts connections on a bound and listening stream socket, whose descriptor is duplicated.
@@ -149,6 +169,33 @@ impl Server {
         Self::due(slf);
     }
 
+    /// Has the threads of a WSGI application begin.
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match &slf.get().pool {
+            Some((pool, crew)) => threads::start(slf, pool, crew),
+            None => Err(PyRuntimeError::new_err("this server has no threads")),
+        }
+    }
+
+    /// Runs requests until the end.
+    fn _work(slf: &Bound<'_, Self>) {
+        if let Some((pool, crew)) = &slf.get().pool {
+            threads::work(slf, pool, crew);
+        }
+    }
+
+    /// Watches those who run requests until the end.
+    fn _keep(slf: &Bound<'_, Self>) {
+        if let Some((pool, crew)) = &slf.get().pool {
+            threads::keep(slf, pool, crew);
+        }
+    }
+
+    /// Has the threads end when they have run what they run. Whether none is left.
+    fn dismiss(&self) -> bool {
+        self.pool.as_ref().is_none_or(|(pool, _)| pool.end())
+    }
+
     /// A protocol object for one connection that the event loop accepted.
     fn protocol(slf: &Bound<'_, Self>) -> PyResult<Py<Protocol>> {
         Self::prepare(slf)?;
@@ -173,8 +220,11 @@ impl Server {
     /// Cuts every connection, cancels every task and closes the poller.
     fn abort(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        Self::with_engine(slf, Wake::Soon, Reactor::abort);
         let this = slf.get();
+        // Another thread may be in a turn.
+        while !Self::with_engine(slf, Wake::Soon, Reactor::abort) && this.pool.is_some() {
+            py.detach(|| std::thread::sleep(Duration::from_millis(1)));
+        }
         let mut state = this.link.lock();
         state.aborted = true;
         let tasks = state.tasks.all(py);
@@ -244,6 +294,41 @@ impl Server {
             counters.set_item(format!("refused_{}", fault.code()), count)?;
         }
         Ok(counters)
+    }
+}
+
+/// What the threads of a WSGI application need, from an object with an attribute for each.
+#[derive(FromPyObject)]
+struct Threads<'py> {
+    environ: Bound<'py, PyDict>,
+    spawn: Py<PyAny>,
+    threads: usize,
+    queue: usize,
+    memory: usize,
+}
+
+impl Threads<'_> {
+    fn make(
+        self,
+        py: Python<'_>,
+        reactor: &Reactor<ffi::Payload>,
+        application: Py<PyAny>,
+    ) -> PyResult<(Wsgi, Crew)> {
+        let Some(poller) = reactor.fd() else {
+            return Err(PyValueError::new_err("threads need a server with a poller"));
+        };
+        let pool = Pool::new(ffi::duplicate(poller)?, self.threads, self.queue)?;
+        let wsgi = Wsgi {
+            environs: Environs::new(py, self.environ),
+            io: Io::new(py)?,
+            pool: Arc::new(pool),
+            memory: self.memory,
+        };
+        let crew = Crew {
+            application,
+            spawn: self.spawn,
+        };
+        Ok((wsgi, crew))
     }
 }
 

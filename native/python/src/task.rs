@@ -80,7 +80,7 @@ impl Run {
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = *place {
             let (task, scope) = (task.unbind(), scope.clone().unbind());
-            self.handle.link.lock().tasks.keep(place, task, scope);
+            self.handle.link.lock().tasks.keep(place, Some(task), scope);
         }
     }
 
@@ -136,7 +136,7 @@ pub fn failed(py: Python<'_>, handle: &Handle, place: Option<usize>, error: PyEr
 
 /// How an application's call ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub enum End {
     Returned,
     /// It was to be cancelled.
     Cancelled,
@@ -145,7 +145,7 @@ enum End {
 }
 
 /// The application's call is over; so must its response be.
-fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
+pub fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
     let link = &handle.link;
     let mut state = link.lock();
     let task = place.and_then(|place| state.tasks.release(place));

@@ -16,6 +16,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::ffi;
 use crate::link::{self, Continuation, Link};
+use crate::pool::{Crew, Pool};
 use crate::scope::Ends;
 use crate::serve::Service;
 use crate::wait::Wake;
@@ -33,6 +34,8 @@ pub struct Server {
     /// What a turn uses. A turn within a turn (an application that runs the loop by itself) finds
     /// it taken, and leaves its work to the turn it is in.
     turn: Mutex<Option<Box<Turn>>>,
+    /// The threads of a WSGI application, which see to the sockets instead of the loop.
+    pub pool: Option<(Arc<Pool>, Crew)>,
     timer: Mutex<Option<Timer>>,
     /// Listeners are left with the next turn.
     leave_asked: AtomicBool,
@@ -51,6 +54,15 @@ struct Turn {
 struct Timer {
     due: Millis,
     handle: Py<PyAny>,
+}
+
+/// What a turn leaves to be done.
+struct Left {
+    /// The loop will call anyway.
+    scheduled: bool,
+    unfinished: bool,
+    /// Milliseconds until something is due.
+    after: Option<Millis>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,14 +107,15 @@ impl Turn {
 }
 
 impl Server {
-    pub fn over(link: Link, service: Service) -> Self {
+    pub fn over(link: Arc<Link>, service: Service, pool: Option<(Arc<Pool>, Crew)>) -> Self {
         let turn = Turn {
             service,
             batch: Batch::default(),
         };
         Self {
-            link: Arc::new(link),
+            link,
             turn: Mutex::new(Some(Box::new(turn))),
+            pool,
             timer: Mutex::new(None),
             leave_asked: AtomicBool::new(false),
             stop_asked: AtomicBool::new(false),
@@ -112,10 +125,22 @@ impl Server {
 
     /// One turn: flush what is queued, gather, serve, and see to what is left.
     pub fn advance(slf: &Bound<'_, Self>, gather: Gather) {
+        let left = Self::go_on(slf, gather);
+        Self::see_to(slf, left);
+    }
+
+    /// One turn in the thread that calls, which waits for what is left itself: gives the milliseconds
+    /// until something is due.
+    pub fn advance_here(slf: &Bound<'_, Self>, gather: Gather) -> Option<Millis> {
+        let left = Self::go_on(slf, gather)?;
+        if left.unfinished { Some(0) } else { left.after }
+    }
+
+    fn go_on(slf: &Bound<'_, Self>, gather: Gather) -> Option<Left> {
         let leave = slf.get().leave_asked.swap(false, Ordering::Relaxed);
         let stop = slf.get().stop_asked.swap(false, Ordering::Relaxed);
         let closings = slf.get().closings.swap(0, Ordering::Relaxed);
-        Self::with_engine(slf, Wake::Now, |reactor, batch| {
+        let left = Self::run(slf, Wake::Now, |reactor, batch| {
             if leave {
                 reactor.leave(batch);
             }
@@ -135,6 +160,7 @@ impl Server {
             let told = link.lock().take_told();
             link::wake(slf.py(), told, Wake::Soon);
         }
+        left
     }
 
     /// The loop's timer has called.
@@ -145,17 +171,27 @@ impl Server {
 
     /// Lets the engine fill a batch and serves it, then flushes what that queued; and again, for
     /// requests that waited in a buffer for the answer to the one before. Whoever may be a task says
-    /// [`Wake::Soon`]: no other may run within it.
+    /// [`Wake::Soon`]: no other may run within it. False: there is a turn already, and nothing was done.
     pub fn with_engine(
         slf: &Bound<'_, Self>,
         how: Wake,
         act: impl FnOnce(&mut Reactor<ffi::Payload>, &mut Batch),
-    ) {
+    ) -> bool {
+        let left = Self::run(slf, how, act);
+        let ran = left.is_some();
+        Self::see_to(slf, left);
+        ran
+    }
+
+    /// Gives what is left; nothing within another turn, which sees to it.
+    fn run(
+        slf: &Bound<'_, Self>,
+        how: Wake,
+        act: impl FnOnce(&mut Reactor<ffi::Payload>, &mut Batch),
+    ) -> Option<Left> {
         let (py, this) = (slf.py(), slf.get());
         let link = &this.link;
-        let Some(mut turn) = locked(&this.turn).take() else {
-            return;
-        };
+        let mut turn = locked(&this.turn).take()?;
         // Whoever queues something now need not ask for the flush that comes anyway.
         let scheduled = std::mem::replace(&mut link.lock().scheduled, true);
         // Nothing here is known to panic outside of the guards of single connections; if it does, the
@@ -168,14 +204,25 @@ impl Server {
         link.flush_log();
         let mut state = link.lock();
         state.scheduled = scheduled;
-        let unfinished = !scheduled && (state.reactor.has_dirty() || state.reactor.has_ready());
         let deadline = state.reactor.next_deadline().map(|after| after + COARSE);
         let look = state.reactor.next_look();
-        drop(state);
-        if unfinished {
+        Some(Left {
+            scheduled,
+            unfinished: state.reactor.has_dirty() || state.reactor.has_ready(),
+            after: deadline.into_iter().chain(look).min(),
+        })
+    }
+
+    /// Has the loop call for what a turn left.
+    fn see_to(slf: &Bound<'_, Self>, left: Option<Left>) {
+        let Some(left) = left else { return };
+        if slf.get().pool.is_some() {
+            return Self::schedule(slf);
+        }
+        if left.unfinished && !left.scheduled {
             Self::schedule(slf);
         }
-        if let Some(after) = deadline.into_iter().chain(look).min() {
+        if let Some(after) = left.after {
             Self::arm(slf, after);
         }
     }
@@ -201,6 +248,9 @@ impl Server {
     }
 
     fn schedule(slf: &Bound<'_, Self>) {
+        if let Some((pool, _)) = &slf.get().pool {
+            return pool.ring();
+        }
         if let Err(error) = slf.get().link.schedule(slf.py()) {
             error.write_unraisable(slf.py(), Some(slf));
         }

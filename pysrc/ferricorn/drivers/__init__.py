@@ -1,4 +1,4 @@
-"""How the event loop drives the native floor: two drivers of one shape, and the choice.
+"""Who drives the native floor: drivers of one shape, and the choice.
 
 A driver is made with `Driver(native, loop, context)` and has `start(endpoint)`, `leave()` (accept
 no more), `stop()` (graceful) and `close()` (at once). Its `poll` says whether the native server
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from ferricorn.drivers.protocol import ProtocolDriver
 from ferricorn.drivers.reactor import ReactorDriver
+from ferricorn.drivers.threads import ThreadsDriver
 
 if TYPE_CHECKING:
     import asyncio
 
 DriverType = Literal["auto", "reactor", "protocol"]
-Driver = ReactorDriver | ProtocolDriver
+Driver = ReactorDriver | ProtocolDriver | ThreadsDriver
 
 DRIVERS: tuple[str, ...] = get_args(DriverType)
 

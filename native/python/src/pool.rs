@@ -1,0 +1,283 @@
+//! The requests that a WSGI application is to run, and which of its threads does what.
+//!
+//! A thread that finds a request runs it at once: whoever waits for the sockets reads what has come and
+//! runs it in the same thread, so that a request costs no hand-over. Nobody waits for the sockets
+//! meanwhile, which is right for as long as the application works. One more thread, the keeper, sees
+//! whether anybody has made progress within the last millisecond; if not, the application waits for
+//! something, and the keeper has another thread go on. While it waits often, threads wake each other
+//! before they run a request instead.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ferricorn_proto::Millis;
+use pyo3::prelude::*;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::wsgi::Job;
+
+/// What the application may take before another thread goes on.
+const LULL: Duration = Duration::from_millis(1);
+/// So many of these without anything to do send the keeper to sleep.
+const QUIET: u32 = 50;
+/// Steps within one of these that show an application which does not wait.
+const BRISK: u64 = 16;
+/// The longest wait for the sockets, in milliseconds: another thread may have set a deadline.
+const LONGEST: Millis = 250;
+
+pub struct Pool {
+    /// Threads that may run the application.
+    threads: usize,
+    /// Requests that may wait for one.
+    queue: usize,
+    inner: Mutex<Inner>,
+    /// There is something for a thread that has nothing to do.
+    news: Condvar,
+    /// There is something to watch.
+    activity: Condvar,
+    /// The engine's poller.
+    poller: OwnedFd,
+    /// Ends the wait for the sockets.
+    bell: (UnixStream, UnixStream),
+}
+
+#[derive(Default)]
+struct Inner {
+    ready: VecDeque<Job>,
+    /// Threads that run the application, or could.
+    workers: usize,
+    idle: usize,
+    /// Somebody waits for the sockets, or reads them.
+    led: bool,
+    /// Moves with everything that is done.
+    beat: u64,
+    /// The application was seen waiting a moment ago.
+    waits: bool,
+    keeper_sleeps: bool,
+    /// Threads that live: workers and the keeper.
+    alive: usize,
+    ending: bool,
+}
+
+/// What the threads are made of.
+pub struct Crew {
+    pub application: Py<PyAny>,
+    /// `(function)`: has a new thread call it.
+    pub spawn: Py<PyAny>,
+}
+
+/// What a worker is to do.
+pub enum Next {
+    /// Run this; if `relieve`, after somebody else was told to go on.
+    Run {
+        job: Job,
+        relieve: bool,
+    },
+    /// See to the sockets, then [`Pool::led`].
+    Lead,
+    /// Nothing: [`Pool::rest`].
+    Rest,
+    End,
+}
+
+/// Who goes on where somebody is stuck.
+pub enum Relief {
+    /// A thread that had nothing to do was woken.
+    Woken,
+    /// There may be another thread.
+    New,
+    /// All run the application.
+    None,
+}
+
+impl Pool {
+    /// # Errors
+    /// If there are no more descriptors.
+    pub fn new(poller: OwnedFd, threads: usize, queue: usize) -> std::io::Result<Self> {
+        let bell = UnixStream::pair()?;
+        bell.0.set_nonblocking(true)?;
+        bell.1.set_nonblocking(true)?;
+        Ok(Self {
+            threads: threads.max(1),
+            queue,
+            inner: Mutex::default(),
+            news: Condvar::new(),
+            activity: Condvar::new(),
+            poller,
+            bell,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether another request may wait.
+    pub fn has_room(&self) -> bool {
+        self.lock().ready.len() < self.queue + self.threads
+    }
+
+    pub fn push(&self, job: Job) {
+        self.lock().ready.push_back(job);
+    }
+
+    /// What a worker does next.
+    pub fn next(&self) -> Next {
+        let mut inner = self.lock();
+        inner.beat += 1;
+        if let Some(job) = inner.ready.pop_front() {
+            let relieve = inner.waits && (!inner.led || !inner.ready.is_empty());
+            return Next::Run { job, relieve };
+        }
+        if inner.ending {
+            Next::End
+        } else if inner.led {
+            Next::Rest
+        } else {
+            inner.led = true;
+            Next::Lead
+        }
+    }
+
+    /// Becomes the one who sees to the sockets, if nobody does.
+    pub fn try_lead(&self) -> bool {
+        !std::mem::replace(&mut self.lock().led, true)
+    }
+
+    /// Nobody sees to the sockets any more. `wake`: whoever has nothing to do looks.
+    pub fn led(&self, wake: bool) {
+        let mut inner = self.lock();
+        inner.led = false;
+        inner.beat += 1;
+        let keeper = std::mem::take(&mut inner.keeper_sleeps);
+        drop(inner);
+        if keeper {
+            self.activity.notify_one();
+        }
+        if wake {
+            self.news.notify_one();
+        }
+    }
+
+    /// Waits for the sockets, for so many milliseconds at most, unless there is something to do.
+    pub fn wait(&self, after: Option<Millis>) {
+        let inner = self.lock();
+        let busy = !inner.ready.is_empty() || inner.ending;
+        drop(inner);
+        if busy {
+            return;
+        }
+        let timeout = i64::try_from(after.unwrap_or(LONGEST).min(LONGEST)).unwrap_or(0);
+        let timeout = Timespec {
+            tv_sec: timeout / 1000,
+            tv_nsec: timeout % 1000 * 1_000_000,
+        };
+        let mut watched = [
+            PollFd::new(&self.poller, PollFlags::IN),
+            PollFd::new(&self.bell.1, PollFlags::IN),
+        ];
+        // Interrupted, it is as if something had come.
+        let _ = poll(&mut watched, Some(&timeout));
+        if !watched[1].revents().is_empty() {
+            let _ = (&self.bell.1).read(&mut [0; 64]);
+        }
+    }
+
+    /// Ends a wait for the sockets.
+    pub fn ring(&self) {
+        // One that is full rings already.
+        let _ = (&self.bell.0).write(&[1]);
+    }
+
+    /// Waits until there is something to do.
+    pub fn rest(&self) {
+        let mut inner = self.lock();
+        inner.idle += 1;
+        while inner.led && inner.ready.is_empty() && !inner.ending {
+            inner = self
+                .news
+                .wait(inner)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        inner.idle -= 1;
+    }
+
+    /// Has another thread go on. A new one is counted already.
+    pub fn relieve(&self) -> Relief {
+        let mut inner = self.lock();
+        if inner.idle > 0 || inner.ending {
+            drop(inner);
+            self.news.notify_one();
+            Relief::Woken
+        } else if inner.workers < self.threads {
+            inner.workers += 1;
+            inner.alive += 1;
+            Relief::New
+        } else {
+            Relief::None
+        }
+    }
+
+    /// The keeper lives.
+    pub fn kept(&self) {
+        self.lock().alive += 1;
+    }
+
+    /// A thread has ended.
+    pub fn left(&self, worker: bool) {
+        let mut inner = self.lock();
+        inner.alive -= 1;
+        inner.workers -= usize::from(worker);
+    }
+
+    /// Waits until nobody has made progress for a while. False: the end is near.
+    pub fn watch(&self) -> bool {
+        let mut inner = self.lock();
+        let mut quiet = 0;
+        loop {
+            if inner.ending {
+                return false;
+            }
+            let before = inner.beat;
+            if quiet >= QUIET {
+                quiet = 0;
+                inner.keeper_sleeps = true;
+                inner = self
+                    .activity
+                    .wait(inner)
+                    .unwrap_or_else(PoisonError::into_inner);
+            } else {
+                (inner, _) = self
+                    .activity
+                    .wait_timeout(inner, LULL)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            let done = inner.beat - before;
+            let nothing = inner.led && inner.ready.is_empty();
+            if done >= BRISK {
+                inner.waits = false;
+            }
+            quiet = if done == 0 && nothing { quiet + 1 } else { 0 };
+            if done == 0 && !nothing {
+                inner.waits = true;
+                return true;
+            }
+        }
+    }
+
+    /// Has all threads end when they have run what they run. Whether none is left.
+    pub fn end(&self) -> bool {
+        let mut inner = self.lock();
+        inner.ending = true;
+        let ended = inner.alive == 0;
+        drop(inner);
+        self.news.notify_all();
+        self.activity.notify_all();
+        self.ring();
+        ended
+    }
+}

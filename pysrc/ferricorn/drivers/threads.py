@@ -1,0 +1,108 @@
+"""The driver of WSGI applications: threads that see to the sockets and run the requests.
+
+The event loop has no part in a request; it waits for signals and for the end. The threads are
+Python's own, so that an application finds them named and with everything that `threading` says of
+a thread. They are daemons: one that is stuck in the application does not keep a process alive.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from ferricorn._native import FileWrapper
+from ferricorn.drivers.reactor import Listener
+
+if TYPE_CHECKING:
+    import asyncio
+    import contextvars
+    from collections.abc import Callable
+
+    from ferricorn._native import Server as NativeServer
+    from ferricorn.config import Config
+    from ferricorn.endpoint import Endpoint
+
+# How long the end waits for threads that do not run the application.
+_PATIENCE = 2.0
+
+
+class Threads:
+    """What the native floor has to know of a WSGI application's threads."""
+
+    def __init__(self, config: Config) -> None:
+        self.threads = config.threads
+        self.queue = config.wsgi_queue
+        self.memory = config.wsgi_buffer_size
+        self.environ = _template(config)
+        self._numbers = itertools.count(1)
+
+    def spawn(self, function: Callable[[], None]) -> None:
+        """Have a new thread call the function."""
+        name = f"wsgi-{next(self._numbers)}"
+        threading.Thread(target=function, name=name, daemon=True).start()
+
+
+def _template(config: Config) -> dict[str, Any]:
+    """Return what the environ of every request says, in the order that environs have."""
+    return {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": config.root_path.encode().decode("latin-1"),
+        "PATH_INFO": "",
+        "QUERY_STRING": "",
+        "RAW_URI": "",
+        "REQUEST_URI": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_SOFTWARE": "ferricorn",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": None,
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": config.threads > 1,
+        "wsgi.multiprocess": config.workers > 1,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+    }
+
+
+class ThreadsDriver:
+    """Lets threads serve; the loop only looks on."""
+
+    poll = True
+
+    def __init__(
+        self,
+        native: NativeServer,
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context,
+    ) -> None:
+        self._native = native
+        self.servers: list[Listener] = []
+
+    async def start(self, endpoint: Endpoint) -> None:
+        """Serve what connects to the endpoint."""
+        for sock in endpoint.sockets:
+            self._native.listen(sock.fileno())
+            self.servers.append(Listener(sock))
+        self._native.begin()
+
+    def leave(self) -> None:
+        """Accept no more, and let those who are connected send another request."""
+        self._native.leave()
+
+    def stop(self) -> None:
+        """Accept no more and let open connections end."""
+        self._native.stop()
+
+    def close(self) -> None:
+        """Cut every connection. Threads that are in the application stay there."""
+        patience = time.monotonic() + _PATIENCE
+        busy = self._native.tasks
+        while not self._native.dismiss() and not busy and time.monotonic() < patience:
+            time.sleep(0.001)
+        self._native.abort()
