@@ -8,6 +8,8 @@ import asyncio
 import mmap
 from typing import Any, final
 
+from ferricorn._types import WSGIApp
+from ferricorn.drivers.threads import Threads
 from ferricorn.typing import (
     AccessFormat,
     AccessLog,
@@ -16,8 +18,6 @@ from ferricorn.typing import (
     ErrorLog,
     InFlight,
 )
-from ferricorn._types import WSGIApp
-from ferricorn.drivers.threads import Threads
 from ferricorn.websocket import WebSockets
 
 __all__ = ["FileWrapper", "Server"]
@@ -76,8 +76,7 @@ class Server:
         `fileno` and `turn` are of no use. `drain` is the event that scopes show as the extension
         `ferricorn.drain`. `board` is memory that all who accept on the same sockets share, and
         this server's place in it: each accepts its share of connections. With `wsgi`, `app` is a
-        WSGI application, which threads run; `forwarded_app` is then called with a scope only to
-        change it.
+        WSGI application, which threads run.
         """
 
     def listen(self, fd: int) -> None:

@@ -1,4 +1,4 @@
-"""The application that a configuration names: found, made, and adapted to the kind that is served.
+"""The application that a configuration names: found, or made.
 
 What cannot be found or made ends the process with a line in the log: there is nothing to serve.
 """
@@ -10,13 +10,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ferricorn.importer import ImportFromStringError, import_from_string
-from ferricorn.interface import as_asgi3, looks_like_factory
+from ferricorn.interface import looks_like_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ferricorn.interface import Interface
-    from ferricorn.typing import ASGI3Application
 
 STARTUP_FAILURE = 3
 """The exit status of a server that could not start."""
@@ -51,10 +48,3 @@ def _call_factory(factory: Callable[[], Any]) -> Any:
             raise
         logger.error("Error loading ASGI app factory: %s", error)
         sys.exit(STARTUP_FAILURE)
-
-
-def adapt(app: Any, interface: Interface) -> ASGI3Application:
-    """Return the application as a callable of ASGI 3."""
-    if interface == "wsgi":
-        return app
-    return as_asgi3(app, interface)

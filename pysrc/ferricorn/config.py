@@ -18,10 +18,10 @@ import sys
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
-from ferricorn.application import STARTUP_FAILURE, adapt, find_application
+from ferricorn.application import STARTUP_FAILURE, find_application
 from ferricorn.endpoint import Address, Endpoint
 from ferricorn.importer import ImportFromStringError, import_from_string
-from ferricorn.interface import detect_interface
+from ferricorn.interface import as_asgi3, detect_interface
 from ferricorn.logging import (  # noqa: F401 (uvicorn's users import the levels from here)
     LOG_LEVELS,
     LOGGING_CONFIG,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from ferricorn.access_format import AccessFormat
     from ferricorn.drivers import DriverType
-    from ferricorn.typing import ASGI3Application, ASGIApplication
+    from ferricorn.typing import ASGIApplication
 
 HTTPProtocolType = Literal["auto", "h11", "httptools", "zttp"]
 WSProtocolType = Literal["auto", "none", "websockets", "websockets-sansio", "wsproto"]
@@ -446,14 +446,12 @@ class Config:
         app = self.load_app()
         interface = detect_interface(app) if self.interface == "auto" else self.interface
         self.interface = interface
-        self.loaded_app: Any = adapt(app, interface)
         if interface == "wsgi":
             self.lifespan_class = import_from_string(LIFESPAN["off"])
-            trusted = TrustedHosts(self.forwarded_allow_ips if self.proxy_headers else [])
-            # Of what it is called with, only the scope counts: it says what proxies report.
-            self.reported = BehindProxies(_nothing, trusted, self.forwarded_headers)
+            self.loaded_app: Any = app
             self.loaded = True
             return
+        self.loaded_app = as_asgi3(app, interface)
         if logging.getLogger("uvicorn.asgi").getEffectiveLevel() <= TRACE_LOG_LEVEL:
             self.loaded_app = MessageLoggerMiddleware(self.loaded_app)
         if self.proxy_headers:
@@ -536,7 +534,3 @@ def _encode_header(name: str, value: str) -> tuple[bytes, bytes]:
     if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
         raise OptionError("headers", f"{name!r}: {value!r} is not a valid header.")
     return name.lower().encode("latin-1"), value.encode("latin-1")
-
-
-def _nothing(scope: Scope, receive: Receive, send: Send) -> Any:
-    return None

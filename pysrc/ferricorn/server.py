@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ferricorn import _native, drivers
 from ferricorn.application import STARTUP_FAILURE
 from ferricorn.drain import DrainEvent
-from ferricorn.drivers.threads import Threads
+from ferricorn.drivers.threads import Threads, ThreadsDriver
 from ferricorn.endpoint import Endpoint
 from ferricorn.inflight import table
 from ferricorn.logging import access_log, access_stream, log_error, paint
@@ -169,7 +169,7 @@ class Server:
 
         loop = asyncio.get_running_loop()
         driver = (
-            drivers.ThreadsDriver
+            ThreadsDriver
             if self.config.interface == "wsgi"
             else drivers.choose(self.config.driver, loop)
         )
@@ -190,12 +190,11 @@ class Server:
     def _make_native(self, loop: asyncio.AbstractEventLoop, *, poll: bool) -> _native.Server:
         config = self.config
         app = config.loaded_app
-        forwarded = config.reported if config.interface == "wsgi" else app
         form = config.access_format() if config.access_log else None
         return _native.Server(
             app.app if isinstance(app, BehindProxies) else app,
             loop,
-            forwarded_app=forwarded,
+            forwarded_app=app,
             state=self.lifespan.state,
             root_path=config.root_path,
             asgi_version=config.asgi_version,

@@ -170,7 +170,10 @@ impl Environs {
         }
         if let Some(root) = scope.get_item(&names.root_path)? {
             let root = root.cast_into::<PyString>()?;
-            environ.set_item(&keys.script_name, native(root.py(), root.to_cow()?.as_bytes()))?;
+            environ.set_item(
+                &keys.script_name,
+                native(root.py(), root.to_cow()?.as_bytes()),
+            )?;
         }
         let Some(headers) = scope.get_item(&names.headers)? else {
             return Ok(());
@@ -189,7 +192,10 @@ impl Environs {
 fn native<'py>(py: Python<'py>, octets: &[u8]) -> Bound<'py, PyString> {
     match str::from_utf8(octets) {
         Ok(text) if octets.is_ascii() => PyString::new(py, text),
-        _ => PyString::new(py, &octets.iter().copied().map(char::from).collect::<String>()),
+        _ => PyString::new(
+            py,
+            &octets.iter().copied().map(char::from).collect::<String>(),
+        ),
     }
 }
 

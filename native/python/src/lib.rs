@@ -2,7 +2,7 @@
 //!
 //! The binding floor: the only Rust that knows Python. It calls the event loop and the application
 //! and never imports the package above it. Rooms, each using only those before it: `ffi`, `names`,
-//! `wait`, `scope`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `inflight`, `websocket`, `awaitable`, `http`, `eager`, `task`, `serve`, `turn`, `feed`, `server`.
+//! `wait`, `scope`, `environ`, `spool`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `inflight`, `websocket`, `awaitable`, `http`, `eager`, `task`, `wsgi`, `pool`, `serve`, `turn`, `threads`, `feed`, `server`.
 
 mod access;
 mod awaitable;

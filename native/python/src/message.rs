@@ -292,7 +292,9 @@ impl<'py> Headers<'py> {
             return Ok(Self(Lines::None));
         };
         let value = match value.cast_into_exact::<PyList>() {
-            Ok(list) if list.iter().all(|line| is_line(&line)) => return Ok(Self(Lines::Bytes(list))),
+            Ok(list) if list.iter().all(|line| is_line(&line)) => {
+                return Ok(Self(Lines::Bytes(list)));
+            }
             Ok(list) => list.into_any(),
             Err(error) => error.into_inner(),
         };
@@ -378,7 +380,8 @@ impl Octets {
     }
 
     pub fn has(&self, name: &[u8]) -> bool {
-        self.lines().any(|(other, _)| other.eq_ignore_ascii_case(name))
+        self.lines()
+            .any(|(other, _)| other.eq_ignore_ascii_case(name))
     }
 
     /// What `content-length` says.

@@ -13,11 +13,11 @@ use ferricorn_proto::{Fault, Field, RequestHead, Span, Upgrade};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use crate::environ::Environs;
 use crate::exchange::Handle;
 use crate::ffi;
 use crate::format::{REQUEST_ID, RequestId, is_request_id};
 use crate::http::Callables;
-use crate::environ::Environs;
 use crate::link::{self, Collecting, Incoming, Link, Phase, Socket};
 use crate::pool::Pool;
 use crate::record::Record;
@@ -58,6 +58,8 @@ pub struct Wsgi {
     pub pool: Arc<Pool>,
     /// Bytes of a body that are kept in memory.
     pub memory: usize,
+    /// `(scope)`: has it say what trusted proxies report.
+    pub report: Option<Py<PyAny>>,
 }
 
 impl Service {
@@ -201,24 +203,28 @@ impl Service {
         let link = &handle.link;
         let input = &arena[request.base as usize..];
         let lines = &fields[request.head.fields.start as usize..request.head.fields.end as usize];
+        let report = self.wsgi.as_ref().and_then(|wsgi| wsgi.report.as_ref());
         let forwarded = lines
             .iter()
             .any(|field| is_forwarding(field.name.of(input)));
+        let report = report
+            .filter(|_| forwarded)
+            .map(|report| report.clone_ref(py));
         // Proxies and the log speak of scopes.
-        let scope = if forwarded || link.access_log.is_some() {
+        let scope = if report.is_some() || link.access_log.is_some() {
             Some(self.scope(py, handle, ends, request, fields, arena)?)
         } else {
             None
         };
-        if let Some(scope) = scope.as_ref().filter(|_| forwarded) {
-            self.forwarded.bind(py).call1((scope, py.None(), py.None()))?;
+        if let (Some(scope), Some(report)) = (&scope, &report) {
+            report.bind(py).call1((scope,))?;
         }
         let Some(wsgi) = &mut self.wsgi else {
             return Ok(());
         };
         let environ = wsgi.environs.make(py, ends, &request.head, lines, input)?;
-        if let Some(scope) = scope.filter(|_| forwarded) {
-            wsgi.environs.believe(&link.names, &environ, &scope)?;
+        if let (Some(scope), Some(_)) = (&scope, report) {
+            wsgi.environs.believe(&link.names, &environ, scope)?;
         }
         let head = request.head.method.of(input) == b"HEAD";
         let mut state = link.lock();

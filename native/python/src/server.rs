@@ -21,8 +21,8 @@ use crate::http::Callables;
 use crate::inflight::{Row, rows};
 use crate::link::{EventLoop, Link, SocketHooks};
 use crate::names::Names;
-use crate::scope::{Outline, Scopes};
 use crate::pool::{Crew, Pool};
+use crate::scope::{Outline, Scopes};
 use crate::serve::{RefusalLog, Service, Wsgi};
 use crate::spool::Io;
 use crate::task::Tasks;
@@ -66,7 +66,7 @@ impl Server {
         poll: bool,
         drain: Option<Bound<'_, PyAny>>,
         board: Option<(PyBuffer<u8>, usize)>,
-        wsgi: Option<Threads<'_>>,
+        wsgi: Option<Staff<'_>>,
     ) -> PyResult<Self> {
         let options = Options {
             keep_alive: millis("timeout_keep_alive", timeout_keep_alive)?,
@@ -299,15 +299,16 @@ impl Server {
 
 /// What the threads of a WSGI application need, from an object with an attribute for each.
 #[derive(FromPyObject)]
-struct Threads<'py> {
+struct Staff<'py> {
     environ: Bound<'py, PyDict>,
     spawn: Py<PyAny>,
     threads: usize,
     queue: usize,
     memory: usize,
+    report: Option<Py<PyAny>>,
 }
 
-impl Threads<'_> {
+impl Staff<'_> {
     fn make(
         self,
         py: Python<'_>,
@@ -323,6 +324,7 @@ impl Threads<'_> {
             io: Io::new(py)?,
             pool: Arc::new(pool),
             memory: self.memory,
+            report: self.report,
         };
         let crew = Crew {
             application,

@@ -78,7 +78,10 @@ fn call(
 ) -> PyResult<()> {
     let py = application.py();
     let names = &response.get().handle.link.names;
-    environ.set_item(&names.client_disconnected, response.getattr("client_disconnected")?)?;
+    environ.set_item(
+        &names.client_disconnected,
+        response.getattr("client_disconnected")?,
+    )?;
     environ.set_item(&names.early_hints, response.getattr("early_hints")?)?;
     let given = application.call1((environ, response))?;
     let passed = pass_on(&given, response.get());
@@ -333,7 +336,9 @@ impl Response {
 
     fn is_gone(&self) -> bool {
         let mut state = self.handle.link.lock();
-        state.current(self.handle.id).is_none_or(|exchange| exchange.gone)
+        state
+            .current(self.handle.id)
+            .is_none_or(|exchange| exchange.gone)
     }
 
     fn is_over(&self) -> bool {
@@ -352,12 +357,12 @@ impl Response {
         slf: &Bound<'py, Self>,
         status: &Bound<'py, PyString>,
         headers: &Bound<'py, PyAny>,
-        exc_info: Option<Bound<'py, PyTuple>>,
+        exc_info: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let this = slf.get();
         let mut state = this.state();
         let (begun, given) = (state.begun, state.head.is_some());
-        match &exc_info {
+        match exc_info {
             Some(info) if begun => {
                 drop(state);
                 let error = info.get_item(1)?;
@@ -402,9 +407,7 @@ impl Response {
             }
         };
         octets.each(collect)?;
-        self.handle
-            .act(py, Message::EarlyHint { links })
-            .map(drop)
+        self.handle.act(py, Message::EarlyHint { links }).map(drop)
     }
 
     /// Whether the client has left.
@@ -433,7 +436,10 @@ impl FileWrapper {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let block = self.file.bind(py).call_method1("read", (self.block_size,))?;
+        let block = self
+            .file
+            .bind(py)
+            .call_method1("read", (self.block_size,))?;
         Ok(block.is_truthy()?.then_some(block))
     }
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferricorn._native import FileWrapper
 from ferricorn.drivers.reactor import Listener
+from ferricorn.middleware.proxy_headers import ProxyReports, TrustedHosts
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ferricorn._native import Server as NativeServer
     from ferricorn.config import Config
     from ferricorn.endpoint import Endpoint
+    from ferricorn.typing import Scope
 
 # How long the end waits for threads that do not run the application.
 _PATIENCE = 2.0
@@ -37,6 +39,10 @@ class Threads:
         self.queue = config.wsgi_queue
         self.memory = config.wsgi_buffer_size
         self.environ = _template(config)
+        self.report: Callable[[Scope], None] | None = None
+        if config.proxy_headers:
+            trusted = TrustedHosts(config.forwarded_allow_ips)
+            self.report = ProxyReports(trusted, config.forwarded_headers).report
         self._numbers = itertools.count(1)
 
     def spawn(self, function: Callable[[], None]) -> None:

@@ -112,7 +112,24 @@ class ProxyHeadersMiddleware:
         await self._application(scope, receive, send)
 
 
-class BehindProxies:
+class ProxyReports:
+    """What proxies report of requests, as far as they are trusted."""
+
+    def __init__(self, trusted: TrustedHosts, headers: Iterable[str] | str) -> None:
+        self._trusted = trusted
+        self._read = frozenset(name.encode() for name in header_names(headers))
+
+    def report(self, scope: Scope) -> None:
+        """Have the scope say it."""
+        client = scope.get("client")
+        if self._trusted.trusts(client[0] if client else None):
+            for name, _ in scope.get("headers", ()):
+                if name in self._read:
+                    _rewrite(scope, self._trusted, self._read)
+                    break
+
+
+class BehindProxies(ProxyReports):
     """The application as trusted proxies call it.
 
     It hands out the application's own coroutine: another one around it would cost each request more
@@ -122,18 +139,12 @@ class BehindProxies:
     def __init__(
         self, app: ASGI3Application, trusted: TrustedHosts, headers: Iterable[str] | str
     ) -> None:
+        super().__init__(trusted, headers)
         self.app = app
-        self._trusted = trusted
-        self._read = frozenset(name.encode() for name in header_names(headers))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Call the application."""
-        client = scope.get("client")
-        if self._trusted.trusts(client[0] if client else None):
-            for name, _ in scope.get("headers", ()):
-                if name in self._read:
-                    _rewrite(scope, self._trusted, self._read)
-                    break
+        self.report(scope)
         return self.app(scope, receive, send)
 
 
