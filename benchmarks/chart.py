@@ -33,7 +33,7 @@ _TICKS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16)
 
 
 def chart(rounds: Rounds, rows: list[Row]) -> str:
-    """Return an SVG document of the rows that have a ratio to uvicorn."""
+    """Return an SVG document of the rows that have a ratio to uvicorn, which are those for ASGI."""
     shown = [row for row in rows if _ratios(rounds, row)]
     bottom = _TOP + _STEP * len(shown)
     height = bottom + 64

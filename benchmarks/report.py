@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # rounds[row][server] is one dict of figures for each round, or what went wrong.
 Rounds = dict[str, dict[str, "list[dict[str, float]] | str"]]
 
-REFERENCES = ("uvicorn", "peregrine")
+REFERENCES = {"asgi": ("uvicorn", "peregrine"), "wsgi": ("bjoern", "peregrine")}
 # More than a system's background work.
 DISTURBED = 0.05
 
@@ -82,13 +82,13 @@ def _disturbance(rounds: Rounds, row: Row) -> str:
 
 
 def _heading(row: Row) -> str:
-    references = "".join(f"{'/' + name:>11}" for name in REFERENCES)
+    references = "".join(f"{'/' + name:>11}" for name in REFERENCES[row.interface])
     if row.kind in _ALONE:
         return f"  {'':12}{_ALONE[row.kind][0]:>10}{references}"
     lag = f"{'lag p99 us':>12}{references}" if row.kind == "lag" else references
     return (
         f"  {'us CPU/request':14}{'user':>6}{'kernel':>8}{'total':>8}{lag}{'user':>8}{'spread':>8}"
-        f"{'req/s':>10}{'p99 us':>9}{'core':>6}{'bytes':>9}"
+        f"{'req/s':>10}{'p99 us':>11}{'core':>6}{'bytes':>9}"
     )
 
 
@@ -102,7 +102,8 @@ def _line(rounds: Rounds, row: Row, server: str) -> str:
 
     main = MAIN[row.kind]
     ratios = "".join(
-        f"{_ratio(ratio(rounds, row.name, server, other, main)):>11}" for other in REFERENCES
+        f"{_ratio(ratio(rounds, row.name, server, other, main)):>11}"
+        for other in REFERENCES[row.interface]
     )
     if row.kind in _ALONE:
         return f"  {server:12}{value(main) / _ALONE[row.kind][1]:>10.2f}{ratios}"
@@ -113,7 +114,7 @@ def _line(rounds: Rounds, row: Row, server: str) -> str:
     return (
         f"  {server:12}{value('user'):>8.2f}{value('kernel'):>8.2f}{value('total'):>8.2f}{lag}"
         f"{user:>8}{spread:>8.0%}{value('rate'):>10,.0f}"
-        f"{_latency(figure(rounds, row.name, server, 'p99')):>9}"
+        f"{_latency(figure(rounds, row.name, server, 'p99')):>11}"
         f"{value('busy'):>6.0%}{value('bytes'):>9,.0f}"
     )
 

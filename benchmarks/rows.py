@@ -16,7 +16,7 @@ class Row:
     """One line of the table.
 
     `arguments` go to load.lua, or to websocket.c as size, mode and, maybe, `deflate`. `floor` says
-    that the constant answer of floor.c fits the row.
+    that the constant answer of floor.c fits the row. `interface` is what the application speaks.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Row:
     kind: str = "load"
     floor: bool = False
     access_log: bool = False
+    interface: str = "asgi"
 
     @property
     def deflates(self) -> bool:
@@ -72,4 +73,15 @@ ROWS = (
     Row("start", "start to first answer", "plain:hello", kind="start"),
     Row("start-fastapi", "the same, FastAPI", "with_fastapi:app", kind="start"),
     Row("lag", "loop lag, 512 connections", "plain:heartbeat", connections=512, kind="lag"),
+    Row("wsgi-hello", "WSGI hello", "plain_wsgi:hello", floor=True, interface="wsgi"),
+    Row(
+        "wsgi-post",
+        "WSGI POST 10 KB",
+        "plain_wsgi:post",
+        arguments=("body=10240",),
+        interface="wsgi",
+    ),
+    Row("wsgi-sleep", "WSGI sleep 10 ms, 16 threads", "plain_wsgi:sleep", interface="wsgi"),
+    Row("flask", "Flask", "with_flask:app", path="/items/42?q=item", interface="wsgi"),
+    Row("django", "Django, WSGI", "with_django:app", path="/items/42", interface="wsgi"),
 )

@@ -77,7 +77,7 @@ def _measure(
     rounds = {"idle": 1, "quiet": 1, "start": 4 * options.rounds}.get(row.kind, options.rounds)
     for number in range(rounds):
         for server in servers if number % 2 == 0 else reversed(servers):
-            if (server.name == "floor" and not row.floor) or failed({"": found}, "", server.name):
+            if not _takes_part(server, row) or failed({"": found}, "", server.name):
                 continue
             try:
                 sample = measure(server, row, options.seconds, options.warm_up).as_dict()
@@ -87,6 +87,10 @@ def _measure(
             so_far = found.setdefault(server.name, [])
             assert not isinstance(so_far, str)
             so_far.append(sample)
+
+
+def _takes_part(server: Server, row: Row) -> bool:
+    return row.interface in server.interfaces and (row.floor or server.name != "floor")
 
 
 def _check_ground() -> None:
@@ -108,7 +112,7 @@ def _options() -> argparse.Namespace:
     names = [row.name for row in ROWS]
     known = list(catalogue())
     parser = argparse.ArgumentParser(
-        description="CPU time, rate, latency and memory of ASGI servers, compared."
+        description="CPU time, rate, latency and memory of ASGI and WSGI servers, compared."
     )
     parser.add_argument("--rows", default=",".join(names), help=f"of: {', '.join(names)}")
     parser.add_argument("--servers", default=",".join(known), help=f"of: {', '.join(known)}")

@@ -1,7 +1,8 @@
 """What this project promises about speed and memory, and whether a run bears it out.
 
-A promise is a ratio to a peer in the same run, since nothing else survives a change of machine; the
-one about memory is in bytes. A promise whose rows were not measured is left open, not kept.
+A promise is a ratio to a peer in the same run, since little else survives a change of machine; what
+does, such as memory, has a limit of its own. A promise whose rows were not measured is left open,
+not kept.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ from typing import TYPE_CHECKING
 
 from report import MAIN, failed, figure, ratio
 from rows import ROWS
+from servers import THREADS
 
 if TYPE_CHECKING:
     from report import Rounds
 
 OURS = "ferricorn"
-PEERS = ("uvicorn", "peregrine", "granian", "gunicorn", "hypercorn", "socketify")
-_KINDS = {row.name: row.kind for row in ROWS}
+PEERS = {
+    "asgi": ("uvicorn", "peregrine", "granian", "gunicorn", "hypercorn", "socketify"),
+    # bjoern is not one of them: a promise about it names it.
+    "wsgi": ("peregrine", "granian", "gunicorn", "fastpysgi", "uwsgi", "waitress"),
+}
+_ROWS = {row.name: row for row in ROWS}
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,34 @@ PROMISES = (
     Promise("ws-16", 0.43, "uvicorn"),
     Promise("ws-16", 1.0, "peregrine"),
     Promise("ws-64k", 0.5, "uvicorn"),
+    Promise("wsgi-hello", 1.1, "bjoern"),
+    Promise("wsgi-hello"),
+    Promise("flask"),
 )
-# An idle connection that is kept, and an open WebSocket: bytes of resident memory.
-IDLE_LIMITS = {"idle": 1.5 * 1024, "ws-idle": 6.5 * 1024}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most, or `at_least`, so many `unit`s, each `size` of a figure, whatever others take."""
+
+    row: str
+    figure: str
+    limit: float
+    unit: str
+    size: float = 1
+    at_least: bool = False
+
+
+# Requests per second, and milliseconds for each connection, if threads did nothing but sleep.
+_SLEEPS = THREADS / 0.01
+_WAIT = _ROWS["wsgi-sleep"].connections / _SLEEPS * 1000
+
+LIMITS = (
+    Limit("idle", "memory", 1.5, "KiB each", 1024),
+    Limit("ws-idle", "memory", 6.5, "KiB each", 1024),
+    Limit("wsgi-sleep", "rate", 0.97 * _SLEEPS, "req/s", at_least=True),
+    Limit("wsgi-sleep", "p99", 1.3 * _WAIT, "ms", 1000),
+)
 
 
 @dataclass(frozen=True)
@@ -70,25 +101,30 @@ class Verdict:
 
 def verdicts(rounds: Rounds) -> list[Verdict]:
     """Judge every promise whose row is part of `rounds`."""
-    found = [_judge(rounds, promise) for promise in PROMISES if promise.row in rounds]
-    for row, limit in IDLE_LIMITS.items():
-        if row not in rounds:
-            continue
-        memory = figure(rounds, row, OURS, "memory")
-        words = f"{row}: a connection takes at most {limit / 1024} KiB"
-        if memory is None:
-            found.append(Verdict(words, "not measured", None))
-        else:
-            found.append(Verdict(words, f"{memory / 1024:.2f} KiB", memory <= limit))
-    return found
+    compared = [_judge(rounds, promise) for promise in PROMISES if promise.row in rounds]
+    return compared + [_judge_alone(rounds, limit) for limit in LIMITS if limit.row in rounds]
+
+
+def _judge_alone(rounds: Rounds, limit: Limit) -> Verdict:
+    bound = "at least" if limit.at_least else "at most"
+    words = f"{limit.row}, {limit.figure}: {bound} {limit.limit:,.6g} {limit.unit}"
+    if failed(rounds, limit.row, OURS):
+        return Verdict(words, f"failed: {rounds[limit.row][OURS]}", False)
+    measured = figure(rounds, limit.row, OURS, limit.figure)
+    if measured is None:
+        return Verdict(words, "not measured", None)
+    found = measured / limit.size
+    kept = found >= limit.limit if limit.at_least else found <= limit.limit
+    return Verdict(words, f"{found:,.2f} {limit.unit}", kept)
 
 
 def _judge(rounds: Rounds, promise: Promise) -> Verdict:
-    name = promise.figure or MAIN[_KINDS[promise.row]]
+    row = _ROWS[promise.row]
+    name = promise.figure or MAIN[row.kind]
     words = f"{promise.row}, {name}: "
     if failed(rounds, promise.row, OURS):
         return Verdict(words + "measured", f"failed: {rounds[promise.row][OURS]}", False)
-    peers = (promise.peer,) if promise.peer else PEERS
+    peers = (promise.peer,) if promise.peer else PEERS[row.interface]
     ratios = {peer: ratio(rounds, promise.row, OURS, peer, name) for peer in peers}
     known = {peer: found for peer, found in ratios.items() if found is not None}
     if promise.peer:
