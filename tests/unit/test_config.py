@@ -19,7 +19,6 @@ from ferricorn.config import Config, OptionError, defaults
 from ferricorn.json_lines import JSONFormatter
 from ferricorn.middleware.asgi2 import ASGI2Middleware
 from ferricorn.middleware.message_logger import MessageLoggerMiddleware
-from ferricorn.middleware.wsgi import WSGIMiddleware
 
 UVICORN_ORDER = [
     "app",
@@ -329,11 +328,11 @@ def test_the_interface_can_be_told() -> None:
 
 
 @pytest.mark.parametrize("interface", ["auto", "wsgi"])
-def test_a_wsgi_application_is_adapted(interface: str) -> None:
+def test_a_wsgi_application_is_served_as_it_is(interface: str) -> None:
     def wsgi(environ: Any, start_response: Any) -> Any: ...
 
     made = loaded(wsgi, interface=interface)
-    assert isinstance(made.loaded_app, WSGIMiddleware)
+    assert made.loaded_app is wsgi
     assert (made.interface, made.asgi_version) == ("wsgi", "3.0")
 
 
