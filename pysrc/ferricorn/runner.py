@@ -49,10 +49,15 @@ def run(
     if config.use_subprocess:
         sys.exit(_supervise(config))
     server = _make_server(config)
+    # Imported with the server.
+    from ferricorn.drivers.threads import end_past_threads
+
     with suppress(KeyboardInterrupt):  # Ctrl+C is how one stops a server, and no error.
         server.run()
-    if not server.started:
-        sys.exit(STARTUP_FAILURE)
+    status = 0 if server.started else STARTUP_FAILURE
+    end_past_threads(status)
+    if status:
+        sys.exit(status)
 
 
 def _make_server(config: Config) -> Server:

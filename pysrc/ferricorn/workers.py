@@ -23,6 +23,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from ferricorn.config import Config, OptionError
+from ferricorn.drivers.threads import end_past_threads
 from ferricorn.logging import LOGGING_CONFIG, AccessFormatter
 from ferricorn.loops.runner import run_coroutine
 from ferricorn.server import Server
@@ -111,6 +112,7 @@ class FerricornWorker(Worker):  # type: ignore[misc]
         self.server.should_exit = not self.alive
         self.server.last_call = _LAST_CALL
         run_coroutine(self._serve(self.server), self.config.get_loop_factory())
+        end_past_threads(int(self.aborted))
         if self.aborted:
             sys.exit(1)
         if not self.server.started and self.alive:

@@ -101,6 +101,7 @@ def test_what_the_native_floor_is_told(native: Any, log: Any) -> None:
         "proxy_peers": None,
         "poll": True,
         "board": None,
+        "wsgi": None,
     }
     assert native[0].app is app
 

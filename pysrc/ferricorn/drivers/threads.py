@@ -7,10 +7,13 @@ a thread. They are daemons: one that is stuck in the application does not keep a
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ferricorn._native import FileWrapper
@@ -29,6 +32,23 @@ if TYPE_CHECKING:
 
 # How long the end waits for threads that do not run the application.
 _PATIENCE = 2.0
+
+
+_left_behind: set[ThreadsDriver] = set()
+
+
+def end_past_threads(status: int) -> None:
+    """End the process here, if there are threads that are still in the application.
+
+    To be called when nothing is left to do. Python (before 3.14) ends a daemon thread that comes
+    back while the interpreter is taken down, with native frames on its stack: that is a crash.
+    """
+    if any(not driver.has_ended() for driver in _left_behind):
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(status)
 
 
 class Threads:
@@ -105,10 +125,17 @@ class ThreadsDriver:
         """Accept no more and let open connections end."""
         self._native.stop()
 
+    def has_ended(self) -> bool:
+        """Say whether no thread is left."""
+        return self._native.dismiss()
+
     def close(self) -> None:
         """Cut every connection. Threads that are in the application stay there."""
         patience = time.monotonic() + _PATIENCE
-        busy = self._native.tasks
-        while not self._native.dismiss() and not busy and time.monotonic() < patience:
+        while not (ended := self._native.dismiss()):
+            if self._native.tasks or time.monotonic() > patience:
+                break
             time.sleep(0.001)
         self._native.abort()
+        if not ended:
+            _left_behind.add(self)

@@ -67,11 +67,14 @@ def work(
     tell.server = server
     _settle_signals(server)
     if target is None:
-        server.run(sockets=sockets)
-        if not server.started:
-            from ferricorn.application import STARTUP_FAILURE
+        from ferricorn.application import STARTUP_FAILURE
+        from ferricorn.drivers.threads import end_past_threads
 
-            sys.exit(STARTUP_FAILURE)
+        server.run(sockets=sockets)
+        status = 0 if server.started else STARTUP_FAILURE
+        end_past_threads(status)
+        if status:
+            sys.exit(status)
     else:
         tell.say(Word.READY)
         target(sockets=sockets)
