@@ -2,7 +2,7 @@
 //!
 //! The binding floor: the only Rust that knows Python. It calls the event loop and the application
 //! and never imports the package above it. Rooms, each using only those before it: `ffi`, `names`,
-//! `wait`, `scope`, `environ`, `spool`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `inflight`, `websocket`, `awaitable`, `http`, `eager`, `task`, `wsgi`, `pool`, `intake`, `refusals`, `relay`, `serve`, `turn`, `threads`, `feed`, `server`.
+//! `wait`, `scope`, `environ`, `spool`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `inflight`, `said`, `websocket`, `awaitable`, `http`, `eager`, `task`, `wsgi`, `pool`, `intake`, `refusals`, `relay`, `serve`, `turn`, `threads`, `feed`, `server`.
 
 mod access;
 mod awaitable;
@@ -23,6 +23,7 @@ mod pool;
 mod record;
 mod refusals;
 mod relay;
+mod said;
 mod scope;
 mod serve;
 mod server;
