@@ -2,8 +2,8 @@
 
 `server` starts one for a test, `shared_server` one for everybody who asks for the same application
 and options and leaves no trace in it. `everywhere` runs a test on each event loop with each driver.
-Whatever was started here ends here, by its own process id; a server that died, or that wrote a
-panic, fails the test that it served.
+`browse` makes clients as users have them. Whatever was started here ends here, by its own process
+id; a server that died, or that wrote a panic, fails the test that it served.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
-from tests.support.server import PRODUCT, Server
+from tests.support.server import PATIENCE, PRODUCT, Server
 
 StartServer = Callable[..., Server]
 
@@ -71,3 +72,17 @@ def everywhere(request: pytest.FixtureRequest) -> dict[str, str]:
     """Options for each loop with each driver: `server(app, **everywhere)`."""
     loop, driver = request.param
     return {"loop": loop, "driver": driver}
+
+
+@pytest.fixture
+def browse() -> Iterator[Callable[[Server], httpx.Client]]:
+    """Make clients that keep their connections, as browsers do."""
+    clients: list[httpx.Client] = []
+
+    def connect(server: Server) -> httpx.Client:
+        clients.append(httpx.Client(base_url=server.url, timeout=PATIENCE, trust_env=False))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()

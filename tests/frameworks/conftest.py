@@ -1,13 +1,12 @@
-"""Servers for the frameworks, and clients as their users have them."""
+"""Servers for the frameworks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import httpx
 import pytest
 from tests.conftest import StartServer
-from tests.support.server import PATIENCE, Server
+from tests.support.server import Server
 
 #: Serves an application of `apps`, on the loop and driver of the test: `app` of the module that is
 #: named, or another one (`module:name`).
@@ -21,17 +20,3 @@ def serve(shared_server: StartServer, everywhere: dict[str, str]) -> Serve:
         return shared_server(f"tests.frameworks.apps.{module}:{app or 'app'}", **everywhere)
 
     return start
-
-
-@pytest.fixture
-def browse() -> Iterator[Callable[[Server], httpx.Client]]:
-    """Make clients that keep their connections, as browsers do."""
-    clients: list[httpx.Client] = []
-
-    def connect(server: Server) -> httpx.Client:
-        clients.append(httpx.Client(base_url=server.url, timeout=PATIENCE, trust_env=False))
-        return clients[-1]
-
-    yield connect
-    for client in clients:
-        client.close()

@@ -5,14 +5,11 @@ They are compiled once, into a directory of the tests' own that the server is to
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tests.conftest import StartServer
+from tests.support.cython import compiled as compile_with_cython
 from tests.support.server import Server
 
 SOURCE = Path(__file__).parent / "apps" / "compiled.pyx"
@@ -26,18 +23,7 @@ KINDS = {
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Compile the applications, and return the directory of the module."""
-    directory = tmp_path_factory.mktemp("compiled")
-    shutil.copy(SOURCE, directory)
-    ran = subprocess.run(
-        [sys.executable, "-m", "Cython.Build.Cythonize", "--inplace", SOURCE.name],
-        cwd=directory,
-        env={**os.environ, "CFLAGS": "-O0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return str(directory)
+    return compile_with_cython(SOURCE, tmp_path_factory.mktemp("compiled"))
 
 
 @pytest.fixture(params=KINDS)
