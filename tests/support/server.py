@@ -74,6 +74,7 @@ class Server:
         self.log: list[str] = []
         self.out: list[str] = []
         self.err: list[str] = []
+        self._open = 2
         self._written = threading.Condition()
         self._readers = [
             threading.Thread(target=self._read, args=stream, daemon=True)
@@ -88,6 +89,9 @@ class Server:
                 for each in (lines, self.log):
                     each.append(line.rstrip("\n"))
                 self._written.notify_all()
+        with self._written:
+            self._open -= 1
+            self._written.notify_all()
 
     # The log
 
@@ -120,7 +124,7 @@ class Server:
         return condition()
 
     def _alive(self) -> bool:
-        return any(reader.is_alive() for reader in self._readers)
+        return self._open > 0
 
     def wait_until_ready(self) -> Server:
         """Wait for the line that says where the server runs."""

@@ -166,6 +166,15 @@ def test_a_file_is_uploaded_and_sent(client: httpx.Client, size: int) -> None:
     assert client.get("/scan/0").status_code == 404
 
 
+def test_a_body_is_read(client: httpx.Client) -> None:
+    assert client.post("/body", content=bytes(300_000)).json() == {"size": 300_000}
+
+
+def test_a_body_in_chunks_is_read(client: httpx.Client) -> None:
+    pieces = (bytes(1000) for _ in range(300))
+    assert client.post("/body", content=pieces).json() == {"size": 300_000}
+
+
 def test_rows_are_streamed(client: httpx.Client) -> None:
     for number in range(25):
         client.post(f"/visit/streamed{number:02}")

@@ -141,6 +141,19 @@ def test_the_headers_of_a_body_have_names_of_their_own(here: Server) -> None:
     assert "HTTP_CONTENT_LENGTH" not in told
 
 
+def test_a_body_in_chunks_has_its_length_and_no_coding(here: Server) -> None:
+    # RFC 3875 section 4.2, which PEP 3333 builds on: transfer codings are removed, and the length
+    # is told.
+    with here.connect() as client:
+        client.request("POST", "/environ", ("transfer-encoding", "chunked"))
+        client.chunk(b"five!")
+        client.chunk(b"more")
+        client.chunk(b"")
+        told = client.response().json()
+    assert told["CONTENT_LENGTH"] == "9"
+    assert "HTTP_TRANSFER_ENCODING" not in told
+
+
 def test_there_is_no_type_or_length_where_none_was_sent(here: Server) -> None:
     told = environ(here)
     # PEP 3333: may be empty, or absent

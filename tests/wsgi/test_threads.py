@@ -38,7 +38,7 @@ def slow_reader(server: Server) -> Client:
 
 def answered(clients: list[Client], count: int) -> list[Client]:
     """Wait until so many of the clients have something to read, and return them."""
-    found = []
+    found: list[Client] = []
     with selectors.DefaultSelector() as selector:
         for client in clients:
             selector.register(client.sock, selectors.EVENT_READ, client)
@@ -93,8 +93,11 @@ def test_a_single_thread(fresh: Serve) -> None:
     with ThreadPoolExecutor(6) as threads:
         answers = {each.text for each in threads.map(server.get, ["/counted"] * 30)}
     assert answers == {"1"}
-    single = fresh("tests.apps.wsgi_requests:app", threads=1)
-    assert single.get("/server_variables").json()["multithread"] is False
+
+
+def test_a_single_thread_is_told_to_the_application(fresh: Serve) -> None:
+    server = fresh("tests.apps.wsgi_requests:app", threads=1)
+    assert server.get("/server_variables").json()["multithread"] is False
 
 
 def test_the_application_runs_in_no_main_thread(fresh: Serve) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,7 +101,7 @@ def make() -> Any:
             "handled",
         ):
             config.add_route(name, f"/{name}")
-        config.scan(__name__)
+        config.scan(sys.modules[__name__])
         return config.make_wsgi_app()
 
 

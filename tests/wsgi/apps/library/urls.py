@@ -53,6 +53,13 @@ def break_off(request: HttpRequest, name: str) -> HttpResponse:
         raise LookupError("no such shelf")
 
 
+@csrf_exempt
+@require_POST
+def body(request: HttpRequest) -> JsonResponse:
+    """Tell the size of the body, of which Django reads as much as CONTENT_LENGTH says."""
+    return JsonResponse({"size": len(request.body)})
+
+
 @ensure_csrf_cookie
 def form(request: HttpRequest) -> HttpResponse:
     """Give out the cookie that forms need."""
@@ -91,6 +98,7 @@ urlpatterns = [
     path("shelves", shelves),
     path("visit/<name>", visit),
     path("break/<name>", break_off),
+    path("body", body),
     path("form", form),
     path("upload", upload),
     path("scan/<int:number>", scan),

@@ -15,7 +15,7 @@ def key() -> models.BigAutoField:
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = []
+    dependencies = ()
 
     operations = (
         migrations.CreateModel(
