@@ -22,6 +22,7 @@ from ferricorn.application import STARTUP_FAILURE, find_application
 from ferricorn.endpoint import Address, Endpoint
 from ferricorn.importer import ImportFromStringError, import_from_string
 from ferricorn.interface import as_asgi3, detect_interface
+from ferricorn.lifespan.threads import LifespanOfThreads
 from ferricorn.logging import (  # noqa: F401 (uvicorn's users import the levels from here)
     LOG_LEVELS,
     LOGGING_CONFIG,
@@ -85,6 +86,9 @@ LOOP_FACTORIES: dict[str, str | None] = {
 SSL_PROTOCOL_VERSION: int = ssl.PROTOCOL_TLS_SERVER
 
 # RFC 9110 section 5.6.2 (token) and 5.5 (a value has no control character but the tab).
+# How the options begin that are numbers from 0 on.
+_BOUNDED = ("timeout_", "limit_", "backlog", "worker_", "drain_", "ws_", "wsgi_")
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -355,7 +359,7 @@ class Config:
             if vars(self)[name] not in names:
                 raise OptionError(name, "the protocols are native code and no class replaces them.")
         for name, value in vars(self).items():
-            bounded = name.startswith(("timeout_", "limit_", "backlog", "worker_", "drain_", "ws_"))
+            bounded = name.startswith(_BOUNDED)
             if bounded and not 0 <= (value or 0) < math.inf:
                 raise OptionError(name, f"{value} is no number from 0 on.")
         try:
@@ -369,6 +373,8 @@ class Config:
         if not 9 <= self.ws_deflate_window_bits <= 15:
             problem = f"{self.ws_deflate_window_bits} is not between 9 and 15."
             raise OptionError("ws_deflate_window_bits", problem)
+        if not 1 <= self.threads <= 10_000:
+            raise OptionError("threads", f"{self.threads} is not between 1 and 10000.")
         if not 1 <= self.ws_max_queue <= 65535:
             problem = f"{self.ws_max_queue} is not between 1 and 65535."
             raise OptionError("ws_max_queue", problem)
@@ -447,7 +453,11 @@ class Config:
         interface = detect_interface(app) if self.interface == "auto" else self.interface
         self.interface = interface
         if interface == "wsgi":
-            self.lifespan_class = import_from_string(LIFESPAN["off"])
+            if self.driver == "protocol":
+                logger.error("Error loading WSGI app. Threads serve it, and no driver but auto.")
+                sys.exit(STARTUP_FAILURE)
+            if self.lifespan != "off":
+                self.lifespan_class = LifespanOfThreads
             self.loaded_app: Any = app
             self.loaded = True
             return

@@ -1,4 +1,4 @@
-"""Servers for WSGI applications, on each event loop with each driver.
+"""Servers for WSGI applications, which threads serve: no event loop has a part in a request.
 
 What `served` and `fresh` serve has the standard library's validator around it (see
 `tests/apps/wsgi.py`): a complaint of its fails the test.
@@ -20,11 +20,11 @@ Serve = Callable[..., Server]
 
 
 @pytest.fixture
-def served(shared_server: StartServer, everywhere: dict[str, str]) -> Iterator[Serve]:
+def served(shared_server: StartServer) -> Iterator[Serve]:
     asked: dict[int, tuple[Server, int]] = {}
 
     def start(app: str, **options: Any) -> Server:
-        server = shared_server(app, **everywhere, **options)
+        server = shared_server(app, **options)
         asked.setdefault(server.pid, (server, len(server.lines(COMPLAINTS))))
         return server
 
@@ -34,12 +34,12 @@ def served(shared_server: StartServer, everywhere: dict[str, str]) -> Iterator[S
 
 
 @pytest.fixture
-def fresh(server: StartServer, everywhere: dict[str, str]) -> Iterator[Serve]:
+def fresh(server: StartServer) -> Iterator[Serve]:
     """Like `served`, for a test whose traces others would see."""
     started: list[Server] = []
 
     def start(app: str, **options: Any) -> Server:
-        started.append(server(app, **everywhere, **options))
+        started.append(server(app, **options))
         return started[-1]
 
     yield start

@@ -453,6 +453,8 @@ pub enum Misuse {
     Complete(Verb),
     /// A response status outside 200 to 599, or an informational one outside 102 to 199.
     InvalidStatus(u16),
+    /// A phrase that is not one line of text (RFC 9112 section 4).
+    InvalidReason,
     InvalidFieldName,
     InvalidFieldValue,
     InvalidContentLength,
@@ -491,6 +493,7 @@ impl fmt::Display for Misuse {
                 "Unexpected ASGI message '{}' sent, after response already completed.",
                 got.message()
             ),
+            Self::InvalidReason => f.write_str("Invalid HTTP reason phrase."),
             Self::InvalidStatus(status) => write!(f, "Invalid HTTP status code {status}."),
             Self::InvalidFieldName => f.write_str("Invalid HTTP header name."),
             Self::InvalidFieldValue => f.write_str("Invalid HTTP header value."),

@@ -124,11 +124,11 @@ impl Environs {
             environ.set_item(&keys.remote_addr, client.get_item(0)?)?;
             environ.set_item(&keys.remote_port, client.get_item(1)?.str()?)?;
         }
-        // A Unix socket has a path and no port, and both keys must be there.
+        // A Unix socket has no port, and the template's words must do: neither may be empty.
         if let Ok(server) = ends.server.bind(py).cast::<PyTuple>() {
-            environ.set_item(&keys.server_name, server.get_item(0)?)?;
             let port = server.get_item(1)?;
             if !port.is_none() {
+                environ.set_item(&keys.server_name, server.get_item(0)?)?;
                 environ.set_item(&keys.server_port, port.str()?)?;
             }
         }

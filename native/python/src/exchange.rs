@@ -118,6 +118,7 @@ impl Handle {
         match &mut message {
             Message::Start {
                 status,
+                reason,
                 headers,
                 trailers,
             } => {
@@ -126,6 +127,9 @@ impl Handle {
                 let ending = state.reactor.is_ending();
                 let mut events = false;
                 if let Some(mut head) = state.reactor.respond(self.id, status).map_err(misuse)? {
+                    if !reason.is_empty() {
+                        head.reason(reason).map_err(misuse)?;
+                    }
                     headers
                         .each(|name, value| {
                             events |= says_events(name, value);

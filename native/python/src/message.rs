@@ -17,6 +17,8 @@ use crate::names::{Names, empty};
 pub enum Message<'py> {
     Start {
         status: u16,
+        /// What a WSGI application says of it; empty for the standard's phrase.
+        reason: Vec<u8>,
         headers: Headers<'py>,
         trailers: bool,
     },
@@ -133,6 +135,7 @@ impl<'py> Message<'py> {
         let headers = Headers::read(message.get_item(&names.headers)?)?;
         Ok(Self::Start {
             status,
+            reason: Vec::new(),
             headers,
             trailers: flag(message, &names.trailers)?,
         })
@@ -334,6 +337,13 @@ impl<'py> Headers<'py> {
     }
 }
 
+/// The octets of a native string (PEP 3333); `None` if it is none.
+pub fn latin_1(text: &str) -> Option<Vec<u8>> {
+    text.chars()
+        .map(|character| u8::try_from(character).ok())
+        .collect()
+}
+
 impl Octets {
     /// Reads a list of tuples of native strings (PEP 3333).
     ///
@@ -363,12 +373,10 @@ impl Octets {
             self.octets.extend_from_slice(text.as_bytes());
             return Ok(());
         }
-        for character in text.chars() {
-            let octet = u8::try_from(character).map_err(|_| {
-                PyValueError::new_err(format!("{text:?} has characters beyond Latin-1"))
-            })?;
-            self.octets.push(octet);
-        }
+        let octets = latin_1(text).ok_or_else(|| {
+            PyValueError::new_err(format!("{text:?} has characters beyond Latin-1"))
+        })?;
+        self.octets.extend_from_slice(&octets);
         Ok(())
     }
 

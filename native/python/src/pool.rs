@@ -50,6 +50,8 @@ struct Inner {
     ready: VecDeque<Job>,
     /// Threads that run the application, or could.
     workers: usize,
+    /// Those of them that do.
+    running: usize,
     idle: usize,
     /// Somebody waits for the sockets, or reads them.
     led: bool,
@@ -118,18 +120,21 @@ impl Pool {
 
     /// Whether another request may wait.
     pub fn has_room(&self) -> bool {
-        self.lock().ready.len() < self.queue + self.threads
+        let inner = self.lock();
+        inner.ready.len() < self.queue + (self.threads - inner.running)
     }
 
     pub fn push(&self, job: Job) {
         self.lock().ready.push_back(job);
     }
 
-    /// What a worker does next.
-    pub fn next(&self) -> Next {
+    /// What a worker does next, who has run the application or has not.
+    pub fn next(&self, ran: bool) -> Next {
         let mut inner = self.lock();
         inner.beat += 1;
+        inner.running -= usize::from(ran);
         if let Some(job) = inner.ready.pop_front() {
+            inner.running += 1;
             let relieve = inner.waits && (!inner.led || !inner.ready.is_empty());
             return Next::Run { job, relieve };
         }

@@ -47,8 +47,11 @@ pub fn work(server: &Bound<'_, Server>, pool: &Pool, crew: &Crew) {
     let py = server.py();
     let application = crew.application.bind(py);
     let mut flushed = Instant::now();
+    let mut ran = false;
     loop {
-        match pool.next() {
+        let next = pool.next(ran);
+        ran = matches!(next, Next::Run { .. });
+        match next {
             Next::Run { job, relieve: told } => {
                 if told {
                     relieve(server, pool, crew);

@@ -309,6 +309,7 @@ fn deny(handle: &Handle, py: Python<'_>) -> PyResult<Sent> {
     begin_answer(handle, py, 403);
     let start = Message::Start {
         status: 403,
+        reason: Vec::new(),
         headers: Headers::empty_content(py)?,
         trailers: false,
     };

@@ -10,14 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ferricorn_engine::file;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyConnectionResetError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::exchange::{Handle, Sent};
 use crate::ffi;
 use crate::link::Phase;
-use crate::message::{FilePart, Headers, Message, Octets};
+use crate::message::{FilePart, Headers, Message, Octets, latin_1};
 use crate::names::empty;
 use crate::task::{End, finish};
 
@@ -54,6 +54,12 @@ impl Job {
                 let ended = called.and_then(|()| response.get().end(py));
                 match ended {
                     Ok(()) => End::Returned,
+                    Err(error)
+                        if response.get().is_gone()
+                            && error.is_instance_of::<PyConnectionResetError>(py) =>
+                    {
+                        End::Cancelled
+                    }
                     Err(error) => {
                         let text = "Exception in WSGI application\n";
                         handle.link.report(py, ERROR, text, Some(&error));
@@ -149,12 +155,19 @@ pub struct Response {
 
 #[derive(Default)]
 struct State {
-    head: Option<(u16, Octets)>,
+    head: Option<Head>,
     /// The head was sent.
     begun: bool,
     /// How long the body will be, where it is known before the head is sent.
     expected: Option<u64>,
     spill: Option<Spill>,
+}
+
+/// What `start_response` was called with.
+struct Head {
+    status: u16,
+    reason: Vec<u8>,
+    octets: Octets,
 }
 
 /// What the client did not take, in a file.
@@ -190,7 +203,12 @@ impl Response {
         if state.begun {
             return Ok(());
         }
-        let Some((status, mut octets)) = state.head.take() else {
+        let Some(Head {
+            status,
+            reason,
+            mut octets,
+        }) = state.head.take()
+        else {
             return Err(PyRuntimeError::new_err(
                 "The application did not call start_response.",
             ));
@@ -205,6 +223,7 @@ impl Response {
         drop(state);
         let start = Message::Start {
             status,
+            reason,
             headers: Headers::of(octets),
             trailers: false,
         };
@@ -290,7 +309,7 @@ impl Response {
             .state()
             .head
             .as_ref()
-            .and_then(|(_, octets)| octets.length());
+            .and_then(|head| head.octets.length());
         let rest = size.saturating_sub(offset);
         let length = promised.map_or(rest, |promised| promised.min(rest));
         self.expect(Some(length));
@@ -375,13 +394,20 @@ impl Response {
             }
             _ => {}
         }
-        let code = status.to_str()?.get(..3).and_then(|code| code.parse().ok());
-        let Some(code) = code.filter(|code| (200..600).contains(code)) else {
-            return Err(PyValueError::new_err(format!(
-                "{status:?} is no status: \"200 OK\" is one"
-            )));
-        };
-        state.head = Some((code, Octets::read(headers)?));
+        let wrong = || PyValueError::new_err(format!("{status:?} is no status: \"200 OK\" is one"));
+        let (code, reason) = status.to_str()?.split_at_checked(3).ok_or_else(wrong)?;
+        let code = code.parse().ok().filter(|code| (200..600).contains(code));
+        let code = code.ok_or_else(wrong)?;
+        let reason = latin_1(reason.trim_start()).ok_or_else(wrong)?;
+        if !matches!(status.to_str()?.as_bytes().get(3), None | Some(b' ')) {
+            return Err(wrong());
+        }
+        let octets = Octets::read(headers)?;
+        state.head = Some(Head {
+            status: code,
+            reason,
+            octets,
+        });
         drop(state);
         slf.getattr("write")
     }
@@ -391,7 +417,11 @@ impl Response {
         if body.as_bytes().is_empty() {
             return self.begin(py);
         }
-        self.push(py, body).map(drop)
+        if self.push(py, body)? {
+            return Ok(());
+        }
+        // Whoever writes for ever has to hear of it.
+        Err(PyConnectionResetError::new_err("The client has left."))
     }
 
     /// Sends 103 (Early Hints) with these headers.

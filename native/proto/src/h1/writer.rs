@@ -7,7 +7,7 @@
 
 use super::encode::{self, field_line, status_line};
 use super::framing::{decimal, list};
-use super::octets::trim;
+use super::octets::{is_value_octet, trim};
 use super::state::{Input, Receive};
 use super::{BodyFraming, Http1};
 use crate::error::Misuse;
@@ -92,6 +92,28 @@ impl<'a> HeadWriter<'a> {
             keep_alive: false,
             finished: false,
         }
+    }
+
+    /// Says the status in other words than the standard's. To be called before any field.
+    ///
+    /// # Errors
+    /// If it is not one line of text.
+    pub fn reason(&mut self, phrase: &[u8]) -> Result<(), Misuse> {
+        let start = self.start + b"HTTP/1.1 200 ".len();
+        let mut rest = self.out[start..].iter();
+        let end = start + rest.position(|&octet| octet == b'\r').unwrap_or(0);
+        if self.out[start..end] == *phrase {
+            return Ok(());
+        }
+        if !phrase.iter().all(|&octet| is_value_octet(octet)) {
+            return Err(Misuse::InvalidReason);
+        }
+        self.out.splice(start..end, phrase.iter().copied());
+        for line in [&mut self.date, &mut self.server] {
+            line.start = line.start + phrase.len() - (end - start);
+            line.end = line.end + phrase.len() - (end - start);
+        }
+        Ok(())
     }
 
     /// Writes one field. `content-length`, `transfer-encoding` and `connection` are understood, and
