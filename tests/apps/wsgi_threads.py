@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator
 
@@ -26,6 +27,12 @@ def ten(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Answer when ten requests are here at the same time."""
     _ten.wait()
     return respond(start_response, "ten were here")
+
+
+@routes
+def pid(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Tell the process."""
+    return respond(start_response, str(os.getpid()))
 
 
 @routes

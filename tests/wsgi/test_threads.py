@@ -118,7 +118,9 @@ def test_a_number_that_is_none_is_refused(threads: str) -> None:
 def test_the_number_is_each_workers(fresh: Serve, clients: list[Client], tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     server = fresh(APP, threads=1, workers=2)
-    server.wait_for_count("Application startup complete", 2)
+    serving: set[str] = set()
+    while len(serving) < 2:
+        serving.add(server.get("/pid").text)
     # However the connections fall to the workers, each of them holds one request at once.
     clients += [server.connect() for _ in range(16)]
     for client in clients:
