@@ -85,6 +85,9 @@ class FerricornWorker(Worker):  # type: ignore[misc]
         connections = cfg.settings["worker_connections"]
         if connections.get() != connections.default:
             options["limit_concurrency"] = connections.get()
+        threads = cfg.settings["threads"]
+        if threads.get() != threads.default:
+            options["threads"] = threads.get()
         form = cfg.settings["access_log_format"]
         if form.get() != form.default:
             options["access_log_format"] = form.get()

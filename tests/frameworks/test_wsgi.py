@@ -1,6 +1,6 @@
-"""A WSGI application behind the server's own adapter and the usual ones.
+"""A WSGI application served natively, behind the package's own adapter and the usual ones.
 
-Their threads call back into the loop.
+The adapters' threads call back into the loop; in native threads no loop has a part.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from tests.frameworks.conftest import Serve
 from tests.support.server import Server
 
 
-@pytest.fixture(params=["wsgi", "by_a2wsgi", "by_asgiref"])
-def archive(serve: Serve, request: pytest.FixtureRequest) -> Server:
+@pytest.fixture(params=["wsgi", "by_ours", "by_a2wsgi", "by_asgiref"])
+def archive(serve: Serve, everywhere: dict[str, str], request: pytest.FixtureRequest) -> Server:
+    if request.param == "wsgi" and everywhere["driver"] == "protocol":
+        pytest.skip("threads drive it")
     return serve(f"wsgi_archive:{request.param}")
 
 

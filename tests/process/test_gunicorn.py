@@ -12,7 +12,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +199,17 @@ def test_connections_are_limited_as_gunicorn_s_user_says(
     with server.connect() as one, server.connect() as two, server.connect() as three:
         statuses = [client.get().status for client in (one, two, three)]
     assert 503 in statuses
+
+
+def test_a_wsgi_application_has_the_threads_of_gunicorn_s_user(
+    gunicorn: Callable[..., Gunicorn],
+) -> None:
+    server = gunicorn("tests.apps.wsgi_threads:app", threads=2)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(20)]
+        for client in clients:
+            client.request("GET", "/counted")
+        assert {int(client.response().text) for client in clients} <= {1, 2}
 
 
 def test_access_lines_go_where_gunicorn_s_go_and_the_file_is_reopened(

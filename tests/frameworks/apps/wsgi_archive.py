@@ -17,6 +17,8 @@ from typing import Any
 import a2wsgi
 from asgiref.wsgi import WsgiToAsgi
 
+from ferricorn.middleware.wsgi import WSGIMiddleware
+
 Environ = dict[str, Any]
 Answer = Callable[..., Any]
 
@@ -77,5 +79,6 @@ def broken(environ: Environ, answer: Answer) -> Iterable[bytes]:
 ROUTES = {"tell": tell, "digest": digest, "stream": stream, "live": live, "broken": broken}
 
 
+by_ours = WSGIMiddleware(wsgi)
 by_a2wsgi = a2wsgi.WSGIMiddleware(wsgi)
 by_asgiref = WsgiToAsgi(wsgi)
