@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 #: Whom the cluster belongs to, in its own terms.
-USER = "library"
+USER = "archive"
 
 _OPTIONS = "-c listen_addresses= -c fsync=off -c max_connections=50"
 

@@ -17,7 +17,7 @@ from tests.conftest import StartServer
 from tests.support.postgres import Cluster, find_programs
 from tests.support.server import ROOT, Server
 
-PROJECT = "tests.wsgi.apps.library"
+PROJECT = "tests.wsgi.apps.archive"
 PROGRAMS = find_programs()
 
 
@@ -54,10 +54,10 @@ def environment(
 ) -> dict[str, str]:
     """Make the database and an administrator, and return what the site is told of them."""
     folder = tmp_path_factory.mktemp(request.param)
-    sqlite = folder / "library.sqlite"
+    sqlite = folder / "archive.sqlite"
     database = sqlite if request.param == "sqlite" else request.getfixturevalue("postgres")
     made = {"LIBRARY_DATABASE": str(database), "LIBRARY_MEDIA": str(folder / "media")}
-    assert "Applying library.0001_initial... OK" in manage(made, "migrate")
+    assert "Applying archive.0001_initial... OK" in manage(made, "migrate")
     manage(made, "makemigrations", "--check", "--dry-run")
     password = {"DJANGO_SUPERUSER_PASSWORD": "of a test"}
     words = ["createsuperuser", "--noinput", "--username", "ann", "--email", "ann@example.org"]
@@ -114,10 +114,10 @@ def test_a_login_without_its_token_is_refused(client: httpx.Client) -> None:
 def test_the_admin_keeps_what_is_entered(client: httpx.Client) -> None:
     log_in(client)
     form = {"name": "poetry & prose, é", "visits": "3"}
-    page = client.get("/admin/library/shelf/add/")
+    page = client.get("/admin/archive/shelf/add/")
     form["csrfmiddlewaretoken"] = token_in(page)
-    page = client.post("/admin/library/shelf/add/", data=form, follow_redirects=True)
-    assert page.url.path == "/admin/library/shelf/"
+    page = client.post("/admin/archive/shelf/add/", data=form, follow_redirects=True)
+    assert page.url.path == "/admin/archive/shelf/"
     assert "was added successfully" in page.text
     assert "poetry &amp; prose, é" in page.text
     # Another session sees it, and one that is not logged in does not see the admin.

@@ -60,7 +60,7 @@ if _DATABASE.is_dir():
         "ENGINE": "django.db.backends.postgresql",
         "HOST": str(_DATABASE),
         "NAME": "postgres",
-        "USER": "library",
+        "USER": "archive",
         # Connections stay with their threads.
         "CONN_MAX_AGE": None,
     }

@@ -1,4 +1,4 @@
-"""What the library has."""
+"""What the archive has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views of the library, and the admin."""
+"""Views of the archive, and the admin."""
 
 from __future__ import annotations
 

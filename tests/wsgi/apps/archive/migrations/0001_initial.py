@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="books",
-                        to="library.shelf",
+                        to="archive.shelf",
                     ),
                 ),
             ],
