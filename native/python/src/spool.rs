@@ -8,7 +8,7 @@ use std::io::{self, Seek, Write};
 use std::os::fd::IntoRawFd;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyBytes;
 
 #[derive(Default)]
 pub struct Spool {
@@ -52,11 +52,7 @@ impl Spool {
             return io.memory.bind(py).call1((PyBytes::new(py, &self.bytes),));
         };
         file.rewind()?;
-        let mode = PyDict::new(py);
-        mode.set_item("closefd", true)?;
-        io.open
-            .bind(py)
-            .call((file.into_raw_fd(), "rb"), Some(&mode))
+        io.open.bind(py).call1((file.into_raw_fd(), "rb"))
     }
 }
 
