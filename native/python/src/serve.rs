@@ -188,16 +188,10 @@ impl Service {
         fields: &[Field],
         arena: &[u8],
     ) -> PyResult<()> {
-        let input = &arena[request.base as usize..];
-        let lines = &fields[request.head.fields.start as usize..request.head.fields.end as usize];
-        let forwarded = || {
-            lines
-                .iter()
-                .any(|field| is_forwarding(field.name.of(input)))
-        };
+        let (lines, input) = request.lines(fields, arena);
         let report = self.wsgi.as_ref().and_then(|wsgi| wsgi.report.as_ref());
         let report = report
-            .filter(|_| forwarded())
+            .filter(|_| is_forwarded(lines, input))
             .map(|report| report.clone_ref(py));
         // Proxies and the log speak of scopes.
         let scope = if report.is_some() || handle.link.access_log.is_some() {
@@ -235,13 +229,9 @@ impl Service {
         arena: &[u8],
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
         let scope = self.scope(py, handle, ends, request, fields, arena)?;
-        let input = &arena[request.base as usize..];
-        let fields = &fields[request.head.fields.start as usize..request.head.fields.end as usize];
+        let (lines, input) = request.lines(fields, arena);
         let (receive, send) = self.callables.pair(py, handle)?;
-        let forwarded = fields
-            .iter()
-            .any(|field| is_forwarding(field.name.of(input)));
-        let application = if forwarded {
+        let application = if is_forwarded(lines, input) {
             &self.forwarded
         } else {
             &self.application
@@ -263,8 +253,7 @@ impl Service {
         let names = &handle.link.names;
         let format = handle.link.format();
         let start = format.map(|_| Instant::now());
-        let input = &arena[request.base as usize..];
-        let fields = &fields[request.head.fields.start as usize..request.head.fields.end as usize];
+        let (fields, input) = request.lines(fields, arena);
         let id = format.and_then(|format| format.request_id(fields, input));
         let scope = match &id {
             Some(RequestId {
@@ -358,6 +347,12 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// Its header lines, and what their spans count in.
+    fn lines<'b>(&self, fields: &'b [Field], arena: &'b [u8]) -> (&'b [Field], &'b [u8]) {
+        let range = self.head.fields.start as usize..self.head.fields.end as usize;
+        (&fields[range], &arena[self.base as usize..])
+    }
+
     fn is_socket(&self) -> bool {
         self.head.upgrade == Upgrade::WebSocket
     }
@@ -371,7 +366,10 @@ impl Request<'_> {
     }
 }
 
-/// Whether a header, whose name is in lower case, is one that a proxy adds.
-fn is_forwarding(name: &[u8]) -> bool {
-    name.starts_with(b"x-forwarded-") || name == b"forwarded"
+/// Whether a header is one that a proxy adds. Names are in lower case.
+fn is_forwarded(fields: &[Field], input: &[u8]) -> bool {
+    fields.iter().any(|field| {
+        let name = field.name.of(input);
+        name.starts_with(b"x-forwarded-") || name == b"forwarded"
+    })
 }
