@@ -45,10 +45,14 @@ class ReactorDriver:
 
     async def start(self, endpoint: Endpoint) -> None:
         """Serve what connects to the endpoint."""
+        self.listen(endpoint)
+        self._context.run(self._loop.add_reader, self._native.fileno(), self._native.turn)
+
+    def listen(self, endpoint: Endpoint) -> None:
+        """Have the native server accept on the endpoint's sockets."""
         for sock in endpoint.sockets:
             self._context.run(self._native.listen, sock.fileno())
             self.servers.append(Listener(sock))
-        self._context.run(self._loop.add_reader, self._native.fileno(), self._native.turn)
 
     def leave(self) -> None:
         """Accept no more, and let those who are connected send another request."""

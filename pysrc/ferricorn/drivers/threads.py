@@ -17,15 +17,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ferricorn._native import FileWrapper
-from ferricorn.drivers.reactor import Listener
+from ferricorn.drivers.reactor import ReactorDriver
 from ferricorn.middleware.proxy_headers import ProxyReports, TrustedHosts
 
 if TYPE_CHECKING:
-    import asyncio
-    import contextvars
     from collections.abc import Callable
 
-    from ferricorn._native import Server as NativeServer
     from ferricorn.config import Config
     from ferricorn.endpoint import Endpoint
     from ferricorn.typing import Scope
@@ -97,34 +94,13 @@ def _template(config: Config) -> dict[str, Any]:
     }
 
 
-class ThreadsDriver:
+class ThreadsDriver(ReactorDriver):
     """Lets threads serve; the loop only looks on."""
-
-    poll = True
-
-    def __init__(
-        self,
-        native: NativeServer,
-        loop: asyncio.AbstractEventLoop,
-        context: contextvars.Context,
-    ) -> None:
-        self._native = native
-        self.servers: list[Listener] = []
 
     async def start(self, endpoint: Endpoint) -> None:
         """Serve what connects to the endpoint."""
-        for sock in endpoint.sockets:
-            self._native.listen(sock.fileno())
-            self.servers.append(Listener(sock))
+        self.listen(endpoint)
         self._native.begin()
-
-    def leave(self) -> None:
-        """Accept no more, and let those who are connected send another request."""
-        self._native.leave()
-
-    def stop(self) -> None:
-        """Accept no more and let open connections end."""
-        self._native.stop()
 
     def has_ended(self) -> bool:
         """Say whether no thread is left."""
