@@ -5,13 +5,11 @@
 //! that number. Headers whose names have an underscore are left out and counted: a CGI name cannot tell
 //! them from those with a hyphen, and `X_Forwarded_For` is how one gets past a proxy.
 
-use std::hash::BuildHasher;
-
 use ferricorn_proto::{Field, RequestHead, Version};
-use foldhash::fast::RandomState;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
+use crate::memo::Memo;
 use crate::names::{Methods, Names};
 use crate::scope::{Ends, percent_decoded};
 
@@ -40,7 +38,8 @@ pub struct Environs {
     template: Py<PyDict>,
     keys: Keys,
     methods: Methods,
-    memo: Memo,
+    /// Keys and values.
+    memo: Memo<(Py<PyString>, Py<PyString>)>,
     http_10: Py<PyString>,
     /// Header lines that were left out for their underscores.
     pub left_out: u64,
@@ -103,7 +102,17 @@ impl Environs {
                 self.left_out += 1;
                 continue;
             }
-            let (key, value) = self.memo.line(py, name, value);
+            // Not interned: Python may keep such a string for ever, and clients choose it.
+            let make = || {
+                Ok((
+                    PyString::new(py, &cgi_name(name)).unbind(),
+                    native(py, value).unbind(),
+                ))
+            };
+            let give = |(key, value): &(Py<PyString>, Py<PyString>)| {
+                (key.bind(py).clone(), value.bind(py).clone())
+            };
+            let (key, value) = self.memo.line(name, value, make, give)?;
             match environ.get_item(&key)? {
                 None => environ.set_item(key, value)?,
                 Some(earlier) => {
@@ -208,60 +217,5 @@ fn cgi_name(name: &[u8]) -> String {
     match name {
         b"content-type" | b"content-length" => upper.collect(),
         _ => "HTTP_".chars().chain(upper).collect(),
-    }
-}
-
-/// Header lines as keys and values, kept while clients repeat them: as the memo of scopes.
-struct Memo {
-    lines: Vec<Option<Line>>,
-    hasher: RandomState,
-}
-
-struct Line {
-    name: Box<[u8]>,
-    octets: Box<[u8]>,
-    key: Py<PyString>,
-    value: Py<PyString>,
-}
-
-/// Places of the memo: some hundred bytes each.
-const PLACES: usize = 512;
-/// A longer value is not kept: cookies and tokens differ from client to client anyway.
-const LONGEST: usize = 256;
-
-impl Memo {
-    fn new() -> Self {
-        Self {
-            lines: (0..PLACES).map(|_| None).collect(),
-            hasher: RandomState::default(),
-        }
-    }
-
-    fn line<'py>(
-        &mut self,
-        py: Python<'py>,
-        name: &[u8],
-        octets: &[u8],
-    ) -> (Bound<'py, PyString>, Bound<'py, PyString>) {
-        let make = || (PyString::intern(py, &cgi_name(name)), native(py, octets));
-        if name.len() + octets.len() > LONGEST {
-            return (PyString::new(py, &cgi_name(name)), native(py, octets));
-        }
-        let hash = self.hasher.hash_one((name, octets));
-        let place = &mut self.lines[usize::try_from(hash).unwrap_or(0) % PLACES];
-        if let Some(kept) = place
-            && *kept.octets == *octets
-            && *kept.name == *name
-        {
-            return (kept.key.bind(py).clone(), kept.value.bind(py).clone());
-        }
-        let (key, value) = make();
-        *place = Some(Line {
-            name: name.into(),
-            octets: octets.into(),
-            key: key.clone().unbind(),
-            value: value.clone().unbind(),
-        });
-        (key, value)
     }
 }

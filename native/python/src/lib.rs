@@ -2,7 +2,7 @@
 //!
 //! The binding floor: the only Rust that knows Python. It calls the event loop and the application
 //! and never imports the package above it. Rooms, each using only those before it: `ffi`, `names`,
-//! `wait`, `scope`, `environ`, `spool`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `inflight`, `said`, `websocket`, `awaitable`, `http`, `eager`, `task`, `wsgi`, `pool`, `intake`, `refusals`, `relay`, `serve`, `turn`, `threads`, `feed`, `server`.
+//! `wait`, `memo`, `scope`, `environ`, `spool`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `inflight`, `said`, `websocket`, `awaitable`, `http`, `eager`, `task`, `wsgi`, `pool`, `intake`, `refusals`, `relay`, `serve`, `turn`, `threads`, `feed`, `server`.
 
 mod access;
 mod awaitable;
@@ -17,6 +17,7 @@ mod inflight;
 mod intake;
 mod lines;
 mod link;
+mod memo;
 mod message;
 mod names;
 mod pool;

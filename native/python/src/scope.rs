@@ -4,15 +4,14 @@
 //! is made once and kept where clients repeat it: header lines in a bounded memo (a browser and a
 //! proxy send the same ones with each request), addresses for each connection.
 
-use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 
 use ferricorn_engine::Address;
 use ferricorn_proto::{Field, RequestHead, Upgrade, Version, ws};
-use foldhash::fast::RandomState;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMappingProxy, PyString, PyTuple};
 
+use crate::memo::Memo;
 use crate::names::{Methods, Names, empty};
 
 /// What the floor above says of all scopes.
@@ -33,7 +32,7 @@ pub struct Scopes {
     state: Py<PyDict>,
     root_path: String,
     methods: Methods,
-    memo: Memo,
+    memo: Memo<Py<PyTuple>>,
 }
 
 struct SocketParts {
@@ -152,9 +151,13 @@ impl Scopes {
         let headers = PyList::new(
             py,
             fields.iter().map(|field| {
-                let line = self
-                    .memo
-                    .line(py, field.name.of(input), field.value.of(input));
+                let (name, value) = (field.name.of(input), field.value.of(input));
+                let make = || {
+                    let line = [PyBytes::new(py, name), PyBytes::new(py, value)];
+                    PyTuple::new(py, line).map(Bound::unbind)
+                };
+                let give = |line: &Py<PyTuple>| line.bind(py).clone();
+                let line = self.memo.line(name, value, make, give);
                 line.map_err(|error| failed = Some(error)).ok()
             }),
         )?;
@@ -323,60 +326,4 @@ fn extensions<'py>(
         extensions.set_item("ferricorn.drain", drain)?;
     }
     Ok(extensions)
-}
-
-/// Header lines as tuples, kept while clients repeat them.
-///
-/// Direct-mapped and bounded in number and size: a line that is not found replaces what stands in
-/// its place. The hash is keyed at random, so nobody can aim at a place.
-struct Memo {
-    lines: Vec<Option<Line>>,
-    hasher: RandomState,
-}
-
-struct Line {
-    name: Py<PyBytes>,
-    value: Py<PyBytes>,
-    pair: Py<PyTuple>,
-}
-
-/// Places of the memo: some hundred bytes each.
-const PLACES: usize = 512;
-/// A longer value is not kept: cookies and tokens differ from client to client anyway.
-const LONGEST: usize = 256;
-
-impl Memo {
-    fn new() -> Self {
-        Self {
-            lines: (0..PLACES).map(|_| None).collect(),
-            hasher: RandomState::default(),
-        }
-    }
-
-    fn line<'py>(
-        &mut self,
-        py: Python<'py>,
-        name: &[u8],
-        value: &[u8],
-    ) -> PyResult<Bound<'py, PyTuple>> {
-        if name.len() + value.len() > LONGEST {
-            return PyTuple::new(py, [PyBytes::new(py, name), PyBytes::new(py, value)]);
-        }
-        let hash = self.hasher.hash_one((name, value));
-        let place = &mut self.lines[usize::try_from(hash).unwrap_or(0) % PLACES];
-        if let Some(kept) = place
-            && kept.value.as_bytes(py) == value
-            && kept.name.as_bytes(py) == name
-        {
-            return Ok(kept.pair.bind(py).clone());
-        }
-        let (name, value) = (PyBytes::new(py, name), PyBytes::new(py, value));
-        let line = PyTuple::new(py, [&name, &value])?;
-        *place = Some(Line {
-            name: name.unbind(),
-            value: value.unbind(),
-            pair: line.clone().unbind(),
-        });
-        Ok(line)
-    }
 }
