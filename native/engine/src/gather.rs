@@ -82,15 +82,7 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             }
         }
         if readiness.broken {
-            // A Unix socket says so as soon as its peer has closed, with the peer's last words
-            // still unread. Messages may have to wait for their application.
-            let waits = matches!(session.transport, Transport::Unix(_))
-                && session.is_socket()
-                && !session.has_room();
-            if !session.wants_input() && !waits {
-                self.drop_session(id, &mut batch.work);
-                return;
-            }
+            session.broken = true;
             session.readable = true;
             session.read_closed = true;
         }
@@ -251,6 +243,10 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         }
         if session.transport.is_host() {
             self.tell_reading(id, batch);
+            return;
+        }
+        if session.broken && session.is_read() {
+            self.drop_session(id, &mut batch.work);
             return;
         }
         if !session.readable || !session.wants_input() {

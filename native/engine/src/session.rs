@@ -53,6 +53,8 @@ pub(crate) struct Session<P: AsRef<[u8]>> {
     pub(crate) read_closed: bool,
     /// End of input was seen.
     pub(crate) eof: bool,
+    /// The peer is gone: it will take nothing more either.
+    pub(crate) broken: bool,
     /// The peer's window is full.
     pub(crate) blocked: bool,
     /// A sender waits until the output has drained.
@@ -128,6 +130,7 @@ impl<P: AsRef<[u8]>> Session<P> {
             readable,
             read_closed: false,
             eof: false,
+            broken: false,
             blocked: false,
             awaited: false,
             in_ready: false,
@@ -170,6 +173,19 @@ impl<P: AsRef<[u8]>> Session<P> {
             _ => !self.http.is_closing() && (self.http.is_idle() || !self.http.request_complete()),
         };
         self.lingering || (wants && !self.eof && self.unread < limits::BODY_HIGH_WATER)
+    }
+
+    /// Of what a peer that is gone has left, nothing is of use any more.
+    pub(crate) fn is_read(&self) -> bool {
+        match &self.speech {
+            // A Unix socket says so as soon as its peer has closed: messages may have to wait for
+            // their application.
+            Speech::Socket(_) if matches!(self.transport, Transport::Unix(_)) => {
+                !self.wants_input() && self.has_room()
+            }
+            Speech::Socket(_) => !self.wants_input(),
+            _ => (self.http.request_complete() || self.http.is_closing()) && !self.lingering,
+        }
     }
 
     /// The application of a WebSocket has taken enough of its messages to be handed more.

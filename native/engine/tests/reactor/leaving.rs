@@ -50,6 +50,19 @@ fn a_reset_is_told_once_and_frees_the_slot() {
     assert_eq!(flow.unwrap(), Flow::Gone);
 }
 
+/// Its end is reported together with its request, and nothing more is.
+#[test]
+fn who_asks_and_resets_at_once_holds_no_connection() {
+    let mut server = Server::new(options());
+    let mut client = server.connect();
+    server.until("accepted", |server| server.reactor.connections() == 1);
+    client.send(get("/"));
+    client.reset();
+    let exchange = server.request().exchange;
+    server.until("closed", |server| server.reactor.connections() == 0);
+    assert_eq!(server.count(&Seen::Disconnected(exchange)), 1);
+}
+
 #[test]
 fn a_reset_in_the_middle_of_a_response_is_told() {
     let mut server = Server::narrow(options());
