@@ -6,15 +6,15 @@ what it needs from it (the application, the loggers, the settings) comes in as a
 
 import asyncio
 import mmap
+from collections.abc import Sequence
 from typing import Any, final
 
-from ferricorn._types import WSGIApp
 from ferricorn.drivers.threads import Threads
+from ferricorn.sites import Site
 from ferricorn.typing import (
     AccessFormat,
     AccessLog,
     AccessStream,
-    ASGI3Application,
     ErrorLog,
     InFlight,
 )
@@ -37,13 +37,10 @@ class Server:
 
     def __new__(
         cls,
-        app: ASGI3Application | WSGIApp,
+        sites: Sequence[Site],
         loop: asyncio.AbstractEventLoop,
         *,
-        forwarded_app: ASGI3Application | None = None,
-        state: dict[str, Any],
         root_path: str = ...,
-        asgi_version: str = ...,
         server_header: bytes | None = ...,
         date_header: bool = True,
         headers: list[tuple[bytes, bytes]] = ...,
@@ -65,18 +62,16 @@ class Server:
     ) -> Server:
         """Make an engine. Timeouts are seconds, 0 switches one off.
 
-        `forwarded_app` is called instead of `app` where a request has a header `Forwarded` or
-        `X-Forwarded-...`. `access_log` is called for each response, unless `access_stream` says
+        The last of the `sites` has an empty path, and takes what none before it does. `access_log` is called for each response, unless `access_stream` says
         how to write its line without. With an `access_format` that is done when the exchange is
-        over, and requests get an id in a header `x-request-id` if lines show one. `state` is the
-        lifespan's state, copied for each request.
+        over, and requests get an id in a header `x-request-id` if lines show one.
         Where there are `proxy_peers` (networks, `unix`, `*`), connections begin with a PROXY
         header, and those of others are closed.
         `poll=False` makes no poller: then only `protocol()` feeds this server, and `listen`,
         `fileno` and `turn` are of no use. `drain` is the event that scopes show as the extension
         `ferricorn.drain`. `board` is memory that all who accept on the same sockets share, and
-        this server's place in it: each accepts its share of connections. With `wsgi`, `app` is a
-        WSGI application, which threads run.
+        this server's place in it: each accepts its share of connections. `wsgi` is for sites
+        that speak WSGI, which threads run.
         """
 
     def listen(self, fd: int) -> None:
@@ -89,10 +84,17 @@ class Server:
         """Serve what is ready: what the loop calls when `fileno()` is readable. Never raises."""
 
     def begin(self) -> None:
-        """Have the threads of a WSGI application begin."""
+        """Have threads begin to see to the sockets."""
 
     def dismiss(self) -> bool:
         """Have threads end when they have run what they run. Return whether none is left."""
+
+    def give_up(self) -> tuple[list[tuple[int, float, dict[str, Any] | None]], int]:
+        """Give up requests that a WSGI application has run for too long.
+
+        Returns for each its thread's ident, its seconds and its environ, and how many threads are
+        stuck in all.
+        """
 
     def _work(self) -> None: ...
     def _keep(self) -> None: ...

@@ -211,6 +211,19 @@ PARAMETERS: list[click.Parameter] = [
         "Bytes of a request's body that are kept in memory; the rest goes to a temporary file.",
         int,
     ),
+    _option(
+        "--wsgi-timeout",
+        "Seconds that a WSGI application may run for one request: then the stack of its thread is "
+        "logged and the client gets 504. A process with half of its threads lost is replaced.",
+        float,
+    ),
+    _option(
+        "--mount",
+        "Serve another application, ASGI or WSGI, below a path: /path=module:attribute. Can be given "
+        "several times; the longest path wins, and APP serves the rest.",
+        name="mounts",
+        multiple=True,
+    ),
     _option("--lifespan", "Lifespan implementation.", click.Choice(list(LIFESPAN))),
     _option("--interface", "Application interface.", click.Choice(INTERFACES)),
     _option("--env-file", "Environment configuration file.", _FILE),
@@ -364,7 +377,7 @@ PARAMETERS: list[click.Parameter] = [
 
 # Where an option stands in the help: the first pattern that its name matches.
 _THEMES = {
-    "Application": "app_dir|factory|interface|lifespan|root_path|reset_contextvars|env_file",
+    "Application": "app_dir|factory|interface|lifespan|root_path|mounts|reset_contextvars|env_file",
     "Address": "bind|uds_permissions|host|port|uds|fd|backlog",
     "Processes": "workers|worker_.*|preload|timeout_worker_.*|limit_max_.*",
     "Reload": "reload.*",
@@ -418,7 +431,7 @@ def _whence(ctx: click.Context, parameter: click.Parameter) -> str:
 def _main(app: str, check_config: bool, explain: bool, **options: Any) -> None:
     if options["log_config"] is None:
         del options["log_config"]
-    for name in ("reload_dirs", "reload_includes", "reload_excludes", "bind"):
+    for name in ("reload_dirs", "reload_includes", "reload_excludes", "bind", "mounts"):
         options[name] = list(options[name]) or None
     context = click.get_current_context()
     try:

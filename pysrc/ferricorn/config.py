@@ -21,7 +21,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 from ferricorn.application import STARTUP_FAILURE, find_application
 from ferricorn.endpoint import Address, Endpoint
 from ferricorn.importer import ImportFromStringError, import_from_string
-from ferricorn.interface import as_asgi3, detect_interface
+from ferricorn.interface import detect_interface
+from ferricorn.lifespan.mounts import LifespanOfMounts
 from ferricorn.lifespan.threads import LifespanOfThreads
 from ferricorn.logging import (  # noqa: F401 (uvicorn's users import the levels from here)
     LOG_LEVELS,
@@ -29,10 +30,8 @@ from ferricorn.logging import (  # noqa: F401 (uvicorn's users import the levels
     TRACE_LOG_LEVEL,
     configure_logging,
 )
-from ferricorn.middleware.message_logger import MessageLoggerMiddleware
 from ferricorn.middleware.proxy_headers import (
     DEFAULT_HEADERS,
-    BehindProxies,
     TrustedHosts,
     header_names,
 )
@@ -42,6 +41,7 @@ from ferricorn.patterns import (  # noqa: F401 (so they do the patterns)
     choose_watched,
     resolve_reload_patterns,
 )
+from ferricorn.sites import Site, parse_mounts
 from ferricorn.tls import create_ssl_context  # noqa: F401 (so they do this)
 from ferricorn.unsupported import find_unsupported
 
@@ -199,6 +199,8 @@ class Config:
         threads: int = 16,
         wsgi_queue: int = 1024,
         wsgi_buffer_size: int = 1024 * 1024,
+        wsgi_timeout: float | None = None,
+        mounts: Sequence[str | tuple[str, Any]] | str | None = None,
     ) -> None:
         self.app = app
         self.host = host
@@ -278,6 +280,8 @@ class Config:
         self.threads = threads
         self.wsgi_queue = wsgi_queue
         self.wsgi_buffer_size = wsgi_buffer_size
+        self.wsgi_timeout = wsgi_timeout
+        self.mounts = [mounts] if isinstance(mounts, str) else list(mounts or [])
 
         self.loaded = False
         self._check_log_format()
@@ -380,6 +384,10 @@ class Config:
             raise OptionError("ws_max_queue", problem)
         if not 0 <= self.port <= 65535:
             raise OptionError("port", f"{self.port} is not between 0 and 65535.")
+        try:
+            self._mounts = parse_mounts(self.mounts)
+        except ValueError as error:
+            raise OptionError("mounts", str(error)) from None
         self._check_bind()
 
     def _check_log_format(self) -> None:
@@ -441,7 +449,8 @@ class Config:
 
     @property
     def _recycles(self) -> bool:
-        return self.worker_max_rss is not None or self.worker_lifetime is not None
+        limits = (self.worker_max_rss, self.worker_lifetime, self.wsgi_timeout or None)
+        return any(limit is not None for limit in limits)
 
     def load(self) -> None:
         """Import the application, and find out how it is to be called.
@@ -452,26 +461,28 @@ class Config:
         app = self.load_app()
         interface = detect_interface(app) if self.interface == "auto" else self.interface
         self.interface = interface
-        if interface == "wsgi":
-            if self.driver == "protocol":
-                logger.error("Error loading WSGI app. Threads serve it, and no driver but auto.")
-                sys.exit(STARTUP_FAILURE)
-            if self.lifespan != "off":
+        self.sites = [self._mount(*mount) for mount in self._mounts]
+        self.sites.append(Site(self, "", app, interface))
+        self.loaded_app = self.sites[-1].forwarded
+        if self.lifespan != "off":
+            if all(site.environ is not None for site in self.sites):
                 self.lifespan_class = LifespanOfThreads
-            self.loaded_app: Any = app
-            self.loaded = True
-            return
-        self.loaded_app = as_asgi3(app, interface)
-        if logging.getLogger("uvicorn.asgi").getEffectiveLevel() <= TRACE_LOG_LEVEL:
-            self.loaded_app = MessageLoggerMiddleware(self.loaded_app)
-        if self.proxy_headers:
-            trusted = TrustedHosts(self.forwarded_allow_ips)
-            self.loaded_app = BehindProxies(self.loaded_app, trusted, self.forwarded_headers)
+            elif self._mounts:
+                self.lifespan_class = LifespanOfMounts
         if self.http != "auto":
             logger.info("The native HTTP core serves in the place of '%s'.", self.http)
         if self.ws not in ("auto", "none"):
             logger.info("The native WebSocket core serves in the place of '%s'.", self.ws)
         self.loaded = True
+
+    def _mount(self, path: str, named: Any) -> Site:
+        app = find_application(named, factory=False)
+        return Site(self, path, app, detect_interface(app))
+
+    @property
+    def threads_lead(self) -> bool:
+        """Whether threads see to the sockets: there are only WSGI applications, and any driver will do."""
+        return self.driver == "auto" and all(site.environ is not None for site in self.sites)
 
     def load_app(self) -> Any:
         """Import the application, or call the factory that makes it."""

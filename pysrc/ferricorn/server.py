@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 from ferricorn import _native, drivers
 from ferricorn.application import STARTUP_FAILURE
 from ferricorn.drain import DrainEvent
-from ferricorn.drivers.threads import Threads, ThreadsDriver
+from ferricorn.drivers.threads import Threads, ThreadsDriver, dismiss
 from ferricorn.endpoint import Endpoint
 from ferricorn.inflight import table
 from ferricorn.logging import access_log, access_stream, log_error, paint
 from ferricorn.loops.runner import run_coroutine
-from ferricorn.middleware.proxy_headers import BehindProxies
+from ferricorn.stuck import StuckThreads
 from ferricorn.websocket import WebSockets
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class Server:
         self._captured_signals: list[int] = []
         self._endpoint: Endpoint | None = None
         self._driver: Driver | None = None
+        self._stuck: StuckThreads | None = None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on a new event loop until the end."""
@@ -170,13 +171,15 @@ class Server:
         loop = asyncio.get_running_loop()
         driver = (
             ThreadsDriver
-            if self.config.interface == "wsgi"
+            if self.config.threads_lead
             else drivers.choose(self.config.driver, loop)
         )
         native = self._make_native(loop, poll=driver.poll)
         fresh = self.config.reset_contextvars
         context = contextvars.Context() if fresh else self.lifespan.context
         self.server_state.native = native
+        if self.config.wsgi_timeout:
+            self._stuck = StuckThreads(native, self.config)
         name = self.config.server_name
         own = [(b"server", name)] if name is not None else []
         self.server_state.default_headers = [*own, *self.config.encoded_headers]
@@ -189,15 +192,17 @@ class Server:
 
     def _make_native(self, loop: asyncio.AbstractEventLoop, *, poll: bool) -> _native.Server:
         config = self.config
-        app = config.loaded_app
+        site = config.sites[-1]
+        site.state = self.lifespan.state
+        if config.loaded_app is not site.forwarded:
+            # Somebody's own configuration put it there.
+            site.application = site.forwarded = config.loaded_app
+        threaded = any(site.environ is not None for site in config.sites)
         form = config.access_format() if config.access_log else None
         return _native.Server(
-            app.app if isinstance(app, BehindProxies) else app,
+            config.sites,
             loop,
-            forwarded_app=app,
-            state=self.lifespan.state,
             root_path=config.root_path,
-            asgi_version=config.asgi_version,
             server_header=config.server_name,
             date_header=config.sends_date,
             headers=config.encoded_headers,
@@ -215,7 +220,7 @@ class Server:
             poll=poll,
             drain=DrainEvent(self._drains),
             board=self.board if poll else None,
-            wsgi=Threads(config) if config.interface == "wsgi" else None,
+            wsgi=Threads(config) if threaded else None,
         )
 
     async def main_loop(self) -> None:
@@ -231,6 +236,8 @@ class Server:
             self._begin_drain()
         if self._drains.is_set():
             self._thin_out()
+        if self._stuck is not None:
+            self._stuck.look()
         if self.config.callback_notify is not None:
             now = time.monotonic()
             if now - self.last_notified > self.config.timeout_notify:
@@ -240,11 +247,17 @@ class Server:
         if self.should_exit:
             return True
 
+        complaint = self.worn_out()
+        if complaint is not None:
+            logger.info("%s Terminating process.", complaint)
+        return complaint is not None
+
+    def worn_out(self) -> str | None:
+        """Say why this process should serve no longer, if so."""
         limit = self.limit_max_requests
         if limit is not None and self.server_state.total_requests >= limit:
-            logger.info("Maximum request limit of %d exceeded. Terminating process.", limit)
-            return True
-        return False
+            return f"Maximum request limit of {limit} exceeded."
+        return self._stuck.complaint() if self._stuck is not None else None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End: listen no more, let connections and tasks finish, then end the application."""
@@ -367,6 +380,8 @@ class Server:
         """Give back every descriptor. Harmless when that was done before."""
         driver, self._driver = self._driver, None
         if driver is not None:
+            if self.server_state.native is not None:
+                dismiss(self.server_state.native)
             driver.close()
         endpoint, self._endpoint = self._endpoint, None
         if endpoint is not None:

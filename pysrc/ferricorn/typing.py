@@ -172,3 +172,5 @@ class Options(TypedDict, total=False):
     threads: int
     wsgi_queue: int
     wsgi_buffer_size: int
+    wsgi_timeout: float | None
+    mounts: Sequence[str | tuple[str, Any]] | str | None

@@ -18,8 +18,6 @@ from tests.support.server import Server
 
 @pytest.fixture(params=["wsgi", "by_ours", "by_a2wsgi", "by_asgiref"])
 def archive(serve: Serve, everywhere: dict[str, str], request: pytest.FixtureRequest) -> Server:
-    if request.param == "wsgi" and everywhere["driver"] == "protocol":
-        pytest.skip("threads drive it")
     return serve(f"wsgi_archive:{request.param}")
 
 

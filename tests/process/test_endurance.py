@@ -62,7 +62,7 @@ def test_limits_of_requests(server: StartServer) -> None:
     )
     with everybody(fresh):
         fresh.wait_for_count(FINISHED, ROUNDS)
-    assert fresh.lines("it has served its number of requests")
+    assert fresh.lines("it has reached its limit and asks for it")
 
 
 def test_new_parents(server: StartServer) -> None:

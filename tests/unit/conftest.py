@@ -17,8 +17,8 @@ LOGGERS = ["uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"]
 class FakeNative:
     """Stands in for `_native.Server`: counts what a test puts in, and remembers its calls."""
 
-    def __init__(self, app: Any, loop: Any, **settings: Any) -> None:
-        self.app = app
+    def __init__(self, sites: Any, loop: Any, **settings: Any) -> None:
+        self.sites = sites
         self.loop = loop
         self.settings = settings
         self.connections = 0
@@ -46,6 +46,9 @@ class FakeNative:
     def turn(self) -> None:
         self._watched.recv(100)
         self.turns.append(contextvars.copy_context())
+
+    def dismiss(self) -> bool:
+        return True
 
     def announce_stop(self) -> None:
         if "announce_stop" not in self.calls:

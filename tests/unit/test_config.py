@@ -103,7 +103,7 @@ def test_the_parameters_stand_in_uvicorns_order() -> None:
 
 def test_each_parameter_is_an_attribute() -> None:
     made = config()
-    special = {"app", "log_config", "headers", "workers", "forwarded_allow_ips", "bind"}
+    special = {"app", "log_config", "headers", "workers", "forwarded_allow_ips", "bind", "mounts"}
     special |= {"reload_dirs", "reload_includes", "reload_excludes"}
     for name, default in defaults().items():
         if name not in special:

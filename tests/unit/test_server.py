@@ -90,20 +90,20 @@ def test_what_the_native_floor_is_told(native: Any, log: Any) -> None:
     assert settings.pop("websocket").max_size == 16 << 20
     assert settings == {
         **options,
-        "state": {"answer": 42},
-        "asgi_version": "3.0",
         "server_header": b"ferricorn",
         "headers": [(b"x-one", b"1")],
         "access_log": None,
         "access_stream": None,
         "access_format": None,
-        "forwarded_app": app,
         "proxy_peers": None,
         "poll": True,
         "board": None,
         "wsgi": None,
     }
-    assert native[0].app is app
+    [site] = native[0].sites
+    assert (site.path, site.environ) == ("", None)
+    assert site.application is site.forwarded is app
+    assert (site.state, site.asgi_version) == ({"answer": 42}, "3.0")
 
 
 def test_the_native_floor_is_told_whose_proxy_headers_count(native: Any) -> None:

@@ -1,4 +1,4 @@
-"""Servers for WSGI applications, which threads serve: no event loop has a part in a request.
+"""Servers for WSGI applications, in both ways to drive the threads that run them.
 
 What `served` and `fresh` serve has the standard library's validator around it (see
 `tests/apps/wsgi.py`): a complaint of its fails the test.
@@ -19,12 +19,18 @@ COMPLAINTS = r"AssertionError|WSGIWarning|garbage collected without being closed
 Serve = Callable[..., Server]
 
 
+@pytest.fixture(params=["auto", "reactor"], ids=["threads", "loop"])
+def driver(request: pytest.FixtureRequest) -> str:
+    """Who sees to the sockets: the threads themselves, or the loop, which calls them."""
+    return str(request.param)
+
+
 @pytest.fixture
-def served(shared_server: StartServer) -> Iterator[Serve]:
+def served(shared_server: StartServer, driver: str) -> Iterator[Serve]:
     asked: dict[int, tuple[Server, int]] = {}
 
     def start(app: str, **options: Any) -> Server:
-        server = shared_server(app, **options)
+        server = shared_server(app, **{"driver": driver, **options})
         asked.setdefault(server.pid, (server, len(server.lines(COMPLAINTS))))
         return server
 
@@ -34,12 +40,12 @@ def served(shared_server: StartServer) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def fresh(server: StartServer) -> Iterator[Serve]:
+def fresh(server: StartServer, driver: str) -> Iterator[Serve]:
     """Like `served`, for a test whose traces others would see."""
     started: list[Server] = []
 
     def start(app: str, **options: Any) -> Server:
-        started.append(server(app, **options))
+        started.append(server(app, **{"driver": driver, **options}))
         return started[-1]
 
     yield start

@@ -58,6 +58,7 @@ pub enum Fault {
     FramingTrailer,
     HeadTimeout,
     BodyTimeout,
+    ApplicationTimeout,
     Overloaded,
     ProxyPeer,
     ProxyMissing,
@@ -123,6 +124,7 @@ impl Fault {
         Self::FramingTrailer,
         Self::HeadTimeout,
         Self::BodyTimeout,
+        Self::ApplicationTimeout,
         Self::Overloaded,
         Self::ProxyPeer,
         Self::ProxyMissing,
@@ -364,6 +366,9 @@ impl Fault {
             ),
             Self::HeadTimeout => (408, "head_timeout", "the request head took too long"),
             Self::BodyTimeout => (408, "body_timeout", "the request body took too long"),
+            Self::ApplicationTimeout => {
+                (504, "application_timeout", "the application took too long")
+            }
             Self::Overloaded => (503, "overloaded", "the server is at its limit"),
             Self::ProxyPeer => (
                 0,

@@ -5,13 +5,13 @@
 //! that number. Headers whose names have an underscore are left out and counted: a CGI name cannot tell
 //! them from those with a hyphen, and `X_Forwarded_For` is how one gets past a proxy.
 
-use ferricorn_proto::{Field, RequestHead, Version};
+use ferricorn_proto::Version;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::memo::Memo;
 use crate::names::{Methods, Names};
-use crate::scope::{Ends, percent_decoded};
+use crate::scope::{Arrived, Ends, percent_decoded};
 
 macro_rules! keys {
     ($($field:ident = $text:literal),* $(,)?) => {
@@ -29,8 +29,8 @@ keys! {
     request_method = "REQUEST_METHOD", script_name = "SCRIPT_NAME", path_info = "PATH_INFO",
     query_string = "QUERY_STRING", raw_uri = "RAW_URI", request_uri = "REQUEST_URI",
     server_name = "SERVER_NAME", server_port = "SERVER_PORT", server_protocol = "SERVER_PROTOCOL",
-    remote_addr = "REMOTE_ADDR", remote_port = "REMOTE_PORT", content_length = "CONTENT_LENGTH",
-    cookie = "HTTP_COOKIE", host = "HTTP_HOST", transfer_encoding = "HTTP_TRANSFER_ENCODING",
+    remote_addr = "REMOTE_ADDR", remote_port = "REMOTE_PORT",
+    cookie = "HTTP_COOKIE", host = "HTTP_HOST",
     url_scheme = "wsgi.url_scheme",
 }
 
@@ -38,6 +38,8 @@ pub struct Environs {
     template: Py<PyDict>,
     keys: Keys,
     methods: Methods,
+    /// The length of the path at which the application is mounted.
+    mount: usize,
     /// Keys and values.
     memo: Memo<(Py<PyString>, Py<PyString>)>,
     http_10: Py<PyString>,
@@ -46,9 +48,11 @@ pub struct Environs {
 }
 
 impl Environs {
-    /// `template` holds what the floor above says of all requests.
-    pub fn new(py: Python<'_>, template: Bound<'_, PyDict>) -> Self {
+    /// `template` holds what the floor above says of all requests; `mount` is the length of what
+    /// `SCRIPT_NAME` says of their paths.
+    pub fn new(py: Python<'_>, template: Bound<'_, PyDict>, mount: usize) -> Self {
         Self {
+            mount,
             template: template.unbind(),
             keys: Keys::new(py),
             methods: Methods::new(py),
@@ -58,7 +62,7 @@ impl Environs {
         }
     }
 
-    /// The environ of one request, but for its body. `input` is what the spans count in.
+    /// The environ of one request, but for its body.
     ///
     /// # Errors
     /// If Python is out of memory.
@@ -66,10 +70,13 @@ impl Environs {
         &mut self,
         py: Python<'py>,
         ends: &Ends,
-        head: &RequestHead,
-        fields: &[Field],
-        input: &[u8],
+        request: Arrived<'_>,
     ) -> PyResult<Bound<'py, PyDict>> {
+        let Arrived {
+            head,
+            fields,
+            input,
+        } = request;
         let environ = self.template.bind(py).copy()?;
         let keys = &self.keys;
         let method = head.method.of(input);
@@ -82,7 +89,12 @@ impl Environs {
         let target = head.path.of(input);
         let path = native(py, target);
         if target.contains(&b'%') {
-            environ.set_item(&keys.path_info, native(py, &percent_decoded(target)))?;
+            let decoded = percent_decoded(target);
+            let rest = decoded.get(self.mount..).unwrap_or_default();
+            environ.set_item(&keys.path_info, native(py, rest))?;
+        } else if self.mount > 0 {
+            let rest = target.get(self.mount..).unwrap_or_default();
+            environ.set_item(&keys.path_info, native(py, rest))?;
         } else {
             environ.set_item(&keys.path_info, &path)?;
         }
@@ -144,18 +156,6 @@ impl Environs {
         Ok(())
     }
 
-    /// The body has come, and this is its length: one that came in chunks has it from now on.
-    ///
-    /// # Errors
-    /// If Python is out of memory.
-    pub fn set_length(&self, environ: &Bound<'_, PyDict>, length: u64) -> PyResult<()> {
-        if environ.contains(&self.keys.transfer_encoding)? {
-            environ.del_item(&self.keys.transfer_encoding)?;
-            environ.set_item(&self.keys.content_length, length.to_string())?;
-        }
-        Ok(())
-    }
-
     /// Has the environ say what trusted proxies report, which the scope says already.
     ///
     /// # Errors
@@ -195,6 +195,18 @@ impl Environs {
         }
         Ok(())
     }
+}
+
+/// The body has come, and this is its length: one that came in chunks has it from now on.
+///
+/// # Errors
+/// If Python is out of memory.
+pub fn set_length(names: &Names, environ: &Bound<'_, PyDict>, length: u64) -> PyResult<()> {
+    if environ.contains(&names.transfer_encoding)? {
+        environ.del_item(&names.transfer_encoding)?;
+        environ.set_item(&names.content_length, length.to_string())?;
+    }
+    Ok(())
 }
 
 /// Octets as a native string of PEP 3333.

@@ -109,6 +109,10 @@ impl Handle {
         let phase = match state.find(self.id) {
             // What an application sends to a client that has left is dropped.
             Found::Gone => return Ok(Sent::Done),
+            // Nor does anybody wait for one that has taken too long.
+            Found::Current(exchange) if exchange.gone && exchange.phase == Phase::Complete => {
+                return Ok(Sent::Done);
+            }
             Found::Past => Phase::Complete,
             Found::Current(exchange) => exchange.phase,
         };

@@ -1,17 +1,14 @@
-//! Requests for a WSGI application as they come: the environ, and the body until it is there.
+//! Requests for WSGI applications until their bodies are there.
 
 use std::sync::Arc;
 
-use ferricorn_engine::ExchangeId;
-use ferricorn_proto::{Field, RequestHead};
+use ferricorn_engine::Work;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use crate::environ::Environs;
+use crate::environ::set_length;
 use crate::exchange::Handle;
-use crate::link::{Collecting, Link};
+use crate::link::{Collecting, Link, Wanted};
 use crate::pool::Pool;
-use crate::scope::Ends;
 use crate::spool::{Io, Spool};
 use crate::task::{End, finish};
 use crate::wsgi::Job;
@@ -19,54 +16,23 @@ use crate::wsgi::Job;
 /// `logging.ERROR`.
 const ERROR: i32 = 40;
 
-/// What requests for a WSGI application need.
-pub struct Wsgi {
-    pub environs: Environs,
+/// Keeps bodies until they are whole, and hands the requests over to the threads.
+pub struct Intake {
     pub io: Io,
     pub pool: Arc<Pool>,
     /// Bytes of a body that are kept in memory.
     pub memory: usize,
-    /// `(scope)`: has it say what trusted proxies report.
-    pub report: Option<Py<PyAny>>,
 }
 
-/// A request's head, where it was read.
-pub struct Arrived<'a, 'py> {
-    pub head: &'a RequestHead,
-    pub fields: &'a [Field],
-    /// What the spans count in.
-    pub input: &'a [u8],
-    /// The scope, if it says what trusted proxies report.
-    pub reported: Option<&'a Bound<'py, PyDict>>,
-}
-
-impl Wsgi {
-    /// Begins with a request for a WSGI application: its environ, and its body as far as it has come.
+impl Intake {
+    /// Begins with a request, whose body is there as far as it has come.
     ///
     /// # Errors
     /// If Python is out of memory, or the body cannot be kept.
-    pub fn begin(
-        &mut self,
-        py: Python<'_>,
-        handle: &Handle,
-        ends: &Ends,
-        place: usize,
-        request: &Arrived<'_, '_>,
-    ) -> PyResult<()> {
-        let link = &handle.link;
-        let &Arrived {
-            head,
-            fields,
-            input,
-            reported,
-        } = request;
-        let environ = self.environs.make(py, ends, head, fields, input)?;
-        if let Some(scope) = reported {
-            self.environs.believe(&link.names, &environ, scope)?;
-        }
-        let head = head.method.of(input) == b"HEAD";
-        let mut state = link.lock();
-        state.tasks.keep(place, None, environ.clone().unbind());
+    pub fn begin(&self, py: Python<'_>, handle: &Handle, wanted: Wanted) -> PyResult<()> {
+        let environ = wanted.environ.clone_ref(py);
+        let mut state = handle.link.lock();
+        state.tasks.keep(wanted.place, None, environ);
         let Some(exchange) = state.current(handle.id) else {
             return Ok(());
         };
@@ -79,93 +45,89 @@ impl Wsgi {
         state.reactor.consumed(handle.id, length);
         drop(state);
         if over {
-            self.environs.set_length(&environ, length as u64)?;
-            environ.set_item(&link.names.input, self.io.memory(py, first)?)?;
-            self.pool.push(Job {
-                handle: handle.clone(),
-                place,
-                environ: environ.unbind(),
-                head,
-            });
-            return Ok(());
+            let input = self.io.memory(py, first)?;
+            return self.hand_over(py, handle.clone(), wanted, &input, length as u64);
         }
         let mut spool = Spool::default();
         if let Some(first) = first {
             spool.push(first.as_bytes(), self.memory)?;
         }
-        let collecting = Box::new(Collecting {
-            environ: environ.unbind(),
-            spool,
-            place,
-            head,
-        });
-        if let Some(exchange) = link.lock().current(handle.id) {
-            exchange.collecting = Some(collecting);
+        if let Some(exchange) = handle.link.lock().current(handle.id) {
+            exchange.collecting = Some(Box::new(Collecting { wanted, spool }));
         }
         Ok(())
     }
 
-    /// Takes the next piece of a body; with the last one, the application may run.
-    pub fn collect(
-        &self,
-        py: Python<'_>,
-        link: &Arc<Link>,
-        id: ExchangeId,
-        piece: &[u8],
-        end: bool,
-    ) {
+    /// Takes the next piece of a body that is collected; with the last one, the application may run.
+    /// Whether it was one.
+    pub fn take(&self, py: Python<'_>, link: &Arc<Link>, work: &Work, arena: &[u8]) -> bool {
+        let &Work::Body {
+            exchange: id,
+            data,
+            end,
+        } = work
+        else {
+            return false;
+        };
+        let piece = data.of(arena);
         let mut state = link.lock();
         let taken = state
             .current(id)
             .and_then(|exchange| exchange.collecting.take());
-        // Of a request that was answered already, nobody wants it.
+        let Some(collecting) = taken else {
+            return false;
+        };
         state.reactor.consumed(id, piece.len());
         drop(state);
-        let Some(mut collecting) = taken else {
-            return;
-        };
         let handle = Handle {
             link: Arc::clone(link),
             id,
             socket: false,
         };
-        let place = collecting.place;
-        let pushed = collecting.spool.push(piece, self.memory);
-        let done = match pushed {
-            Err(error) => Err(error.into()),
-            Ok(()) if end => self.ready(py, handle.clone(), *collecting),
-            Ok(()) => {
-                if let Some(exchange) = link.lock().current(id) {
-                    exchange.collecting = Some(collecting);
-                }
-                Ok(())
-            }
-        };
-        if let Err(error) = done {
+        let place = collecting.wanted.place;
+        if let Err(error) = self.push(py, &handle, collecting, piece, end) {
             let text = "The body of a request could not be kept.";
             link.report(py, ERROR, text, Some(&error));
             finish(py, &handle, Some(place), End::Failed);
         }
+        true
+    }
+
+    fn push(
+        &self,
+        py: Python<'_>,
+        handle: &Handle,
+        mut collecting: Box<Collecting>,
+        piece: &[u8],
+        end: bool,
+    ) -> PyResult<()> {
+        collecting.spool.push(piece, self.memory)?;
+        if end {
+            let Collecting { wanted, spool } = *collecting;
+            let length = spool.length();
+            let input = spool.into_file(py, &self.io)?;
+            return self.hand_over(py, handle.clone(), wanted, &input, length);
+        }
+        if let Some(exchange) = handle.link.lock().current(handle.id) {
+            exchange.collecting = Some(collecting);
+        }
+        Ok(())
     }
 
     /// The body has come: the application may run.
-    fn ready(&self, py: Python<'_>, handle: Handle, collected: Collecting) -> PyResult<()> {
-        let Collecting {
-            environ,
-            spool,
-            place,
-            head,
-        } = collected;
-        let length = spool.length();
-        self.environs.set_length(environ.bind(py), length)?;
-        let file = spool.into_file(py, &self.io)?;
-        environ.bind(py).set_item(&handle.link.names.input, file)?;
-        self.pool.push(Job {
-            handle,
-            place,
-            environ,
-            head,
-        });
+    fn hand_over(
+        &self,
+        py: Python<'_>,
+        handle: Handle,
+        wanted: Wanted,
+        input: &Bound<'_, PyAny>,
+        length: u64,
+    ) -> PyResult<()> {
+        let names = &handle.link.names;
+        let environ = wanted.environ.bind(py);
+        set_length(names, environ, length)?;
+        environ.set_item(&names.input, input)?;
+        self.pool.push(Job { handle, wanted });
         Ok(())
     }
 }

@@ -112,13 +112,20 @@ pub struct Exchange {
     pub collecting: Option<Box<Collecting>>,
 }
 
-/// A request for a WSGI application whose body is not complete.
-pub struct Collecting {
+/// What a request wants of which WSGI application.
+pub struct Wanted {
+    pub application: Py<PyAny>,
     pub environ: Py<PyDict>,
-    pub spool: Spool,
     /// Where it stands in the list of runs.
     pub place: usize,
+    /// The request is HEAD.
     pub head: bool,
+}
+
+/// A request for a WSGI application whose body is not complete.
+pub struct Collecting {
+    pub wanted: Wanted,
+    pub spool: Spool,
 }
 
 /// Somebody who waits for an exchange to change.
@@ -503,10 +510,22 @@ impl Tasks {
         }
     }
 
-    /// Ends the run's time here; the caller drops what it held without the lock.
-    pub fn release(&mut self, place: usize) -> Option<Running> {
+    /// Where the run for an exchange stands, and its scope or environ.
+    pub fn find(&self, exchange: ExchangeId) -> Option<(usize, Option<&Py<PyDict>>)> {
+        let place = self.places.iter().position(|run| {
+            run.as_ref()
+                .is_some_and(|running| running.exchange == exchange)
+        })?;
+        let kept = self.places[place].as_ref()?.kept.as_ref();
+        Some((place, kept.map(|(_, scope)| scope)))
+    }
+
+    /// Ends the run's time here, unless that was done; the caller drops what it held without the lock.
+    pub fn release(&mut self, place: usize, exchange: ExchangeId) -> Option<Running> {
+        let run = self.places.get_mut(place)?;
+        let ended = run.take_if(|run| run.exchange == exchange)?;
         self.free.push_back(place);
-        self.places[place].take()
+        Some(ended)
     }
 
     pub fn running(&self) -> usize {

@@ -34,6 +34,7 @@ names! {
     websocket_disconnect = "websocket.disconnect", websocket_response = "websocket.http.response", ws = "ws",
     zerocopysend = "http.response.zerocopysend",
     client_disconnected = "ferricorn.client_disconnected", early_hints = "wsgi.early_hints", input = "wsgi.input",
+    content_length = "CONTENT_LENGTH", transfer_encoding = "HTTP_TRANSFER_ENCODING",
     create_task = "create_task", throw = "throw", close = "close", cancel = "cancel",
 }
 

@@ -6,16 +6,19 @@
 //! whether anybody has made progress within the last millisecond; if not, the application waits for
 //! something, and the keeper has another thread go on. While it waits often, threads wake each other
 //! before they run a request instead.
+//!
+//! Where the event loop sees to the sockets, because it serves others too, each turn calls as many
+//! threads as there are requests for, and none of this is needed.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ferricorn_engine::ExchangeId;
 use ferricorn_proto::Millis;
-use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::wsgi::Job;
@@ -39,6 +42,13 @@ pub struct Pool {
     news: Condvar,
     /// There is something to watch.
     activity: Condvar,
+    /// What a thread waits for that sees to the sockets; `None` where the loop does.
+    lookout: Option<Lookout>,
+    /// How long the application may run for one request.
+    timeout: Option<Duration>,
+}
+
+struct Lookout {
     /// The engine's poller.
     poller: OwnedFd,
     /// Ends the wait for the sockets.
@@ -52,6 +62,8 @@ struct Inner {
     workers: usize,
     /// Those of them that do.
     running: usize,
+    /// What they run, where there is a limit to it.
+    runs: Vec<Running>,
     idle: usize,
     /// Somebody waits for the sockets, or reads them.
     led: bool,
@@ -65,11 +77,23 @@ struct Inner {
     ending: bool,
 }
 
-/// What the threads are made of.
-pub struct Crew {
-    pub application: Py<PyAny>,
-    /// `(function)`: has a new thread call it.
-    pub spawn: Py<PyAny>,
+/// A request that a thread runs.
+struct Running {
+    thread: ThreadIdent,
+    exchange: ExchangeId,
+    since: Instant,
+    /// It has taken too long, and that was told.
+    stuck: bool,
+}
+
+/// `threading.get_ident()`.
+pub type ThreadIdent = u64;
+
+/// A request that takes too long.
+pub struct Stuck {
+    pub thread: ThreadIdent,
+    pub exchange: ExchangeId,
+    pub age: Duration,
 }
 
 /// What a worker is to do.
@@ -99,19 +123,30 @@ pub enum Relief {
 impl Pool {
     /// # Errors
     /// If there are no more descriptors.
-    pub fn new(poller: OwnedFd, threads: usize, queue: usize) -> std::io::Result<Self> {
-        let bell = UnixStream::pair()?;
-        bell.0.set_nonblocking(true)?;
-        bell.1.set_nonblocking(true)?;
+    pub fn new(
+        poller: Option<OwnedFd>,
+        threads: usize,
+        queue: usize,
+        timeout: Option<Duration>,
+    ) -> std::io::Result<Self> {
+        let inner = Inner {
+            led: poller.is_none(),
+            ..Inner::default()
+        };
         Ok(Self {
             threads: threads.max(1),
             queue,
-            inner: Mutex::default(),
+            inner: Mutex::new(inner),
             news: Condvar::new(),
             activity: Condvar::new(),
-            poller,
-            bell,
+            lookout: poller.map(Lookout::new).transpose()?,
+            timeout,
         })
+    }
+
+    /// Whether its threads see to the sockets, and not the loop.
+    pub fn leads(&self) -> bool {
+        self.lookout.is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -129,12 +164,23 @@ impl Pool {
     }
 
     /// What a worker does next, who has run the application or has not.
-    pub fn next(&self, ran: bool) -> Next {
+    pub fn next(&self, thread: ThreadIdent, ran: bool) -> Next {
         let mut inner = self.lock();
         inner.beat += 1;
         inner.running -= usize::from(ran);
+        if self.timeout.is_some() && ran {
+            inner.runs.retain(|run| run.thread != thread);
+        }
         if let Some(job) = inner.ready.pop_front() {
             inner.running += 1;
+            if self.timeout.is_some() {
+                inner.runs.push(Running {
+                    thread,
+                    exchange: job.handle.id,
+                    since: Instant::now(),
+                    stuck: false,
+                });
+            }
             let relieve = inner.waits && (!inner.led || !inner.ready.is_empty());
             return Next::Run { job, relieve };
         }
@@ -170,6 +216,7 @@ impl Pool {
 
     /// Waits for the sockets, for so many milliseconds at most, unless there is something to do.
     pub fn wait(&self, after: Option<Millis>) {
+        let Some(lookout) = &self.lookout else { return };
         let inner = self.lock();
         let busy = !inner.ready.is_empty() || inner.ending;
         drop(inner);
@@ -181,21 +228,15 @@ impl Pool {
             tv_sec: timeout / 1000,
             tv_nsec: timeout % 1000 * 1_000_000,
         };
-        let mut watched = [
-            PollFd::new(&self.poller, PollFlags::IN),
-            PollFd::new(&self.bell.1, PollFlags::IN),
-        ];
-        // Interrupted, it is as if something had come.
-        let _ = poll(&mut watched, Some(&timeout));
-        if !watched[1].revents().is_empty() {
-            let _ = (&self.bell.1).read(&mut [0; 64]);
-        }
+        lookout.wait(&timeout);
     }
 
     /// Ends a wait for the sockets.
     pub fn ring(&self) {
-        // One that is full rings already.
-        let _ = (&self.bell.0).write(&[1]);
+        if let Some(lookout) = &self.lookout {
+            // One that is full rings already.
+            let _ = (&lookout.bell.0).write(&[1]);
+        }
     }
 
     /// Waits until there is something to do.
@@ -225,6 +266,41 @@ impl Pool {
         } else {
             Relief::None
         }
+    }
+
+    /// Calls threads for what is ready. As many new ones as it gives are counted already.
+    pub fn muster(&self) -> usize {
+        let mut inner = self.lock();
+        let wanted = inner.ready.len();
+        let woken = wanted.min(inner.idle);
+        let new = (wanted - woken).min(self.threads.saturating_sub(inner.workers));
+        inner.workers += new;
+        inner.alive += new;
+        drop(inner);
+        for _ in 0..woken {
+            self.news.notify_one();
+        }
+        new
+    }
+
+    /// The requests that the application has run for too long since this was asked last, and how many
+    /// there are in all.
+    pub fn stuck(&self) -> (Vec<Stuck>, usize) {
+        let mut inner = self.lock();
+        let mut fresh = Vec::new();
+        for run in &mut inner.runs {
+            let age = run.since.elapsed();
+            if !run.stuck && self.timeout.is_some_and(|most| age > most) {
+                run.stuck = true;
+                fresh.push(Stuck {
+                    thread: run.thread,
+                    exchange: run.exchange,
+                    age,
+                });
+            }
+        }
+        let all = inner.runs.iter().filter(|run| run.stuck).count();
+        (fresh, all)
     }
 
     /// The keeper lives.
@@ -284,5 +360,26 @@ impl Pool {
         self.activity.notify_all();
         self.ring();
         ended
+    }
+}
+
+impl Lookout {
+    fn new(poller: OwnedFd) -> std::io::Result<Self> {
+        let bell = UnixStream::pair()?;
+        bell.0.set_nonblocking(true)?;
+        bell.1.set_nonblocking(true)?;
+        Ok(Self { poller, bell })
+    }
+
+    fn wait(&self, timeout: &Timespec) {
+        let mut watched = [
+            PollFd::new(&self.poller, PollFlags::IN),
+            PollFd::new(&self.bell.1, PollFlags::IN),
+        ];
+        // Interrupted, it is as if something had come.
+        let _ = poll(&mut watched, Some(timeout));
+        if !watched[1].revents().is_empty() {
+            let _ = (&self.bell.1).read(&mut [0; 64]);
+        }
     }
 }

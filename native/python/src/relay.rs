@@ -165,13 +165,13 @@ fn disconnect(py: Python<'_>, link: &Link, id: ExchangeId, told: Option<(u16, St
     let collecting = exchange.collecting.take();
     drop(state);
     link::wake(py, waiting, how);
-    abandon(link, collecting);
+    abandon(link, id, collecting);
 }
 
 /// A body that never came whole: no application has heard of it.
-fn abandon(link: &Link, collecting: Option<Box<Collecting>>) {
+fn abandon(link: &Link, id: ExchangeId, collecting: Option<Box<Collecting>>) {
     if let Some(collecting) = collecting {
-        let run = link.lock().tasks.release(collecting.place);
+        let run = link.lock().tasks.release(collecting.wanted.place, id);
         drop((run, collecting));
     }
 }
@@ -207,7 +207,7 @@ fn close(py: Python<'_>, link: &Link, session: SessionId, cut: bool, how: Wake) 
     }
     drop(state);
     drop(left);
-    abandon(link, ended.exchange.collecting.take());
+    abandon(link, id, ended.exchange.collecting.take());
     if opened {
         link.report(py, INFO, "connection closed", None);
     }

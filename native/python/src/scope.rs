@@ -17,7 +17,10 @@ use crate::names::{Methods, Names, empty};
 /// What the floor above says of all scopes.
 pub struct Outline<'py> {
     pub state: Bound<'py, PyDict>,
+    /// Comes before the paths of requests.
     pub root_path: String,
+    /// Where in them the application is mounted.
+    pub mount: String,
     pub asgi_version: String,
     /// The event of the extension `ferricorn.drain`.
     pub drain: Option<Bound<'py, PyAny>>,
@@ -47,6 +50,25 @@ pub struct Ends {
     pub server: Py<PyAny>,
 }
 
+/// A request, where it was read.
+#[derive(Clone, Copy)]
+pub struct Arrived<'a> {
+    pub head: &'a RequestHead,
+    pub fields: &'a [Field],
+    /// What the spans count in.
+    pub input: &'a [u8],
+}
+
+impl Arrived<'_> {
+    /// Whether a header is one that a proxy adds. Names are in lower case.
+    pub fn is_forwarded(&self) -> bool {
+        self.fields.iter().any(|field| {
+            let name = field.name.of(self.input);
+            name.starts_with(b"x-forwarded-") || name == b"forwarded"
+        })
+    }
+}
+
 impl Scopes {
     pub fn new(py: Python<'_>, names: &Names, outline: Outline<'_>) -> PyResult<Self> {
         let asgi = PyDict::new(py);
@@ -62,7 +84,8 @@ impl Scopes {
         template.set_item(&names.client, py.None())?;
         template.set_item(&names.scheme, &names.http)?;
         template.set_item(&names.method, "GET")?;
-        template.set_item(&names.root_path, &outline.root_path)?;
+        let mounted = format!("{}{}", outline.root_path, outline.mount);
+        template.set_item(&names.root_path, mounted)?;
         template.set_item(&names.path, py.None())?;
         template.set_item(&names.raw_path, py.None())?;
         template.set_item(&names.query_string, empty(py))?;
@@ -93,16 +116,19 @@ impl Scopes {
         })
     }
 
-    /// The scope of one request. `input` is what the spans of `head` and `fields` count in.
+    /// The scope of one request.
     pub fn make<'py>(
         &mut self,
         py: Python<'py>,
         names: &Names,
         ends: &Ends,
-        head: &RequestHead,
-        fields: &[Field],
-        input: &[u8],
+        request: Arrived<'_>,
     ) -> PyResult<Bound<'py, PyDict>> {
+        let Arrived {
+            head,
+            fields,
+            input,
+        } = request;
         let socket = head.upgrade == Upgrade::WebSocket;
         let (template, asgi, extensions) = if socket {
             let SocketParts {

@@ -5,22 +5,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
 
 use ferricorn_engine::{Batch, ExchangeId, SessionId, Work};
 use ferricorn_proto::{Fault, Field, RequestHead, Span, Upgrade};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::exchange::Handle;
-use crate::format::{REQUEST_ID, RequestId, is_request_id};
 use crate::http::Callables;
-use crate::intake::{Arrived, Wsgi};
-use crate::link::{Link, Phase, Socket};
-use crate::record::Record;
+use crate::intake::Intake;
+use crate::link::{Link, Phase, Socket, Wanted};
 use crate::refusals::{self, RefusalLog};
 use crate::relay;
-use crate::scope::{self, Ends, Scopes};
+use crate::scope::{Arrived, Ends};
+use crate::site::{self, Site};
 use crate::task::{self, Run, Tasks};
 use crate::wait::Wake;
 
@@ -31,16 +28,14 @@ const WARNING: i32 = 30;
 
 /// What serving needs besides the link.
 pub struct Service {
-    pub application: Py<PyAny>,
-    /// What is called in its place for a request that proxies may have forwarded.
-    pub forwarded: Py<PyAny>,
-    pub scopes: Scopes,
+    /// The applications; see [`site::find`].
+    pub sites: Vec<Site>,
     pub callables: Callables,
     pub tasks: Tasks,
     pub limit_concurrency: Option<usize>,
     pub refusals: RefusalLog,
-    /// Where requests go if the application speaks WSGI.
-    pub wsgi: Option<Wsgi>,
+    /// Where requests for applications go that speak WSGI.
+    pub intake: Option<Intake>,
 }
 
 impl Service {
@@ -102,17 +97,12 @@ impl Service {
                         &refusals::origin(py, link, session, &peer),
                     );
                 }
-                other => match (&self.wsgi, other) {
-                    (
-                        Some(wsgi),
-                        Work::Body {
-                            exchange,
-                            data,
-                            end,
-                        },
-                    ) => wsgi.collect(py, link, exchange, data.of(batch.bytes()), end),
-                    (_, other) => relay::pass_on(py, link, other, batch.bytes(), how),
-                },
+                other => {
+                    let intake = self.intake.as_ref();
+                    if !intake.is_some_and(|intake| intake.take(py, link, &other, batch.bytes())) {
+                        relay::pass_on(py, link, other, batch.bytes(), how);
+                    }
+                }
             }));
             if served.is_err() {
                 link.report(py, ERROR, "Internal error; the connection was cut.", None);
@@ -137,7 +127,8 @@ impl Service {
             self.refusals.note(py, link, "Unsupported upgrade request.");
         }
         if let Err(error) = self.start(py, link, request, fields, arena) {
-            let handle = request.handle(link);
+            let socket = link.lock().socket(request.exchange).is_some();
+            let handle = request.handle(link, socket);
             // There is no task yet that could end as cancelled.
             let _ = task::failed(py, &handle, None, error);
         }
@@ -151,146 +142,55 @@ impl Service {
         fields: &[Field],
         arena: &[u8],
     ) -> PyResult<()> {
-        let Some((ends, place)) = self.admit(py, link, request, arena) else {
+        let index = site::find(&self.sites, request.target(arena));
+        let speaks_wsgi = self.sites[index].environs.is_some();
+        let socket = request.is_socket() && !speaks_wsgi;
+        let Some((ends, place)) = self.admit(py, link, request, arena, speaks_wsgi) else {
             return Ok(());
         };
-        let handle = request.handle(link);
-        if self.wsgi.is_some() {
-            let begun = self.begin(py, &handle, &ends, place, request, fields, arena);
-            if begun.is_err() {
-                let run = link.lock().tasks.release(place);
-                drop(run);
+        let handle = request.handle(link, socket);
+        let arrived = request.arrived(fields, arena);
+        let started = if speaks_wsgi {
+            self.collect(py, &handle, &ends, place, index, arrived)
+        } else {
+            let called = self.sites[index].call(py, &self.callables, &handle, &ends, arrived);
+            match called {
+                Ok((coroutine, scope)) => {
+                    let run = Bound::new(py, Run::new(coroutine.unbind(), handle, place))?;
+                    return self.tasks.start(py, link, &run, &scope, request.factory);
+                }
+                Err(error) => Err(error),
             }
-            return begun;
+        };
+        if started.is_err() {
+            let run = link.lock().tasks.release(place, request.exchange);
+            drop(run);
         }
-        match self.call(py, &handle, &ends, request, fields, arena) {
-            Ok((coroutine, scope)) => {
-                let run = Bound::new(py, Run::new(coroutine.unbind(), handle, place))?;
-                self.tasks.start(py, link, &run, &scope, request.factory)
-            }
-            Err(error) => {
-                let run = link.lock().tasks.release(place);
-                drop(run);
-                Err(error)
-            }
-        }
+        started
     }
 
-    /// Begins with a request for a WSGI application.
-    #[expect(clippy::too_many_arguments, reason = "a request and where it belongs")]
-    fn begin(
+    /// Begins with a request for a WSGI application: its environ, and its body as far as it has come.
+    fn collect(
         &mut self,
         py: Python<'_>,
         handle: &Handle,
         ends: &Ends,
         place: usize,
-        request: &Request<'_>,
-        fields: &[Field],
-        arena: &[u8],
+        index: usize,
+        request: Arrived<'_>,
     ) -> PyResult<()> {
-        let (lines, input) = request.lines(fields, arena);
-        let report = self.wsgi.as_ref().and_then(|wsgi| wsgi.report.as_ref());
-        let report = report
-            .filter(|_| is_forwarded(lines, input))
-            .map(|report| report.clone_ref(py));
-        // Proxies and the log speak of scopes.
-        let scope = if report.is_some() || handle.link.access_log.is_some() {
-            Some(self.scope(py, handle, ends, request, fields, arena)?)
-        } else {
-            None
-        };
-        let reported = match (&scope, report) {
-            (Some(scope), Some(report)) => {
-                report.bind(py).call1((scope,))?;
-                Some(scope)
-            }
-            _ => None,
-        };
-        let arrived = Arrived {
-            head: &request.head,
-            fields: lines,
-            input,
-            reported,
-        };
-        let Some(wsgi) = &mut self.wsgi else {
+        let site = &mut self.sites[index];
+        let environ = site.environ(py, handle, ends, request)?;
+        let (Some(environ), Some(intake)) = (environ, &self.intake) else {
             return Ok(());
         };
-        wsgi.begin(py, handle, ends, place, &arrived)
-    }
-
-    /// Calls the application, which gives its coroutine; with it goes the scope.
-    fn call<'py>(
-        &mut self,
-        py: Python<'py>,
-        handle: &Handle,
-        ends: &Ends,
-        request: &Request<'_>,
-        fields: &[Field],
-        arena: &[u8],
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
-        let scope = self.scope(py, handle, ends, request, fields, arena)?;
-        let (lines, input) = request.lines(fields, arena);
-        let (receive, send) = self.callables.pair(py, handle)?;
-        let application = if is_forwarded(lines, input) {
-            &self.forwarded
-        } else {
-            &self.application
+        let wanted = Wanted {
+            application: site.application.clone_ref(py),
+            environ: environ.unbind(),
+            place,
+            head: request.head.method.of(request.input) == b"HEAD",
         };
-        let coroutine = application.bind(py).call1((&scope, receive, send))?;
-        Ok((coroutine, scope))
-    }
-
-    /// The scope of a request, which the log has to have as well.
-    fn scope<'py>(
-        &mut self,
-        py: Python<'py>,
-        handle: &Handle,
-        ends: &Ends,
-        request: &Request<'_>,
-        fields: &[Field],
-        arena: &[u8],
-    ) -> PyResult<Bound<'py, PyDict>> {
-        let names = &handle.link.names;
-        let format = handle.link.format();
-        let start = format.map(|_| Instant::now());
-        let (fields, input) = request.lines(fields, arena);
-        let id = format.and_then(|format| format.request_id(fields, input));
-        let scope = match &id {
-            Some(RequestId {
-                value,
-                given: false,
-            }) => {
-                // The application is to see no other.
-                let mut others = fields.to_vec();
-                others.retain(|field| !is_request_id(field, input));
-                let scopes = &mut self.scopes;
-                let scope = scopes.make(py, names, ends, &request.head, &others, input)?;
-                scope::add_header(names, &scope, REQUEST_ID, value)?;
-                scope
-            }
-            _ => self
-                .scopes
-                .make(py, names, ends, &request.head, fields, input)?,
-        };
-        if handle.socket {
-            if let Some(socket) = handle.link.lock().socket(handle.id) {
-                socket.scope = Some(scope.clone().unbind());
-            }
-        } else if handle.link.access_log.is_some()
-            && let Some(exchange) = handle.link.lock().current(handle.id)
-        {
-            let scope = scope.clone().unbind();
-            match start {
-                None => exchange.scope = Some(scope),
-                Some(start) => {
-                    let head = request.head.method.of(input) == b"HEAD";
-                    let peer = ends.client.clone_ref(py);
-                    let id = id.map(|id| id.value);
-                    exchange.record = Some(Box::new(Record::new(scope, peer, start, head, id)));
-                }
-            }
-        }
-        Ok(scope)
+        intake.begin(py, handle, wanted)
     }
 
     /// Enters a request into its connection's slot and gives the connection's ends and a place for
@@ -301,12 +201,17 @@ impl Service {
         link: &Link,
         request: &Request<'_>,
         arena: &[u8],
+        speaks_wsgi: bool,
     ) -> Option<(Ends, usize)> {
         let id = request.exchange;
         let mut state = link.lock();
         let busy = self.limit_concurrency.is_some_and(|limit| {
             state.reactor.connections() >= limit || state.tasks.running() >= limit
-        }) || self.wsgi.as_ref().is_some_and(|wsgi| !wsgi.pool.has_room());
+        }) || (speaks_wsgi
+            && self
+                .intake
+                .as_ref()
+                .is_some_and(|intake| !intake.pool.has_room()));
         if busy {
             state.reactor.turn_away(id, Fault::Overloaded);
         }
@@ -318,7 +223,8 @@ impl Service {
             slot.exchange.body.push(py, data.of(arena));
             slot.exchange.body.over |= end;
         }
-        slot.exchange.socket = request.is_socket().then(Box::<Socket>::default);
+        let socket = request.is_socket() && !speaks_wsgi;
+        slot.exchange.socket = socket.then(Box::<Socket>::default);
         if busy {
             slot.exchange.phase = Phase::Complete;
         }
@@ -347,29 +253,29 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Its header lines, and what their spans count in.
-    fn lines<'b>(&self, fields: &'b [Field], arena: &'b [u8]) -> (&'b [Field], &'b [u8]) {
+    fn arrived<'b>(&'b self, fields: &'b [Field], arena: &'b [u8]) -> Arrived<'b> {
         let range = self.head.fields.start as usize..self.head.fields.end as usize;
-        (&fields[range], &arena[self.base as usize..])
+        Arrived {
+            head: &self.head,
+            fields: &fields[range],
+            input: &arena[self.base as usize..],
+        }
+    }
+
+    /// Its path, as it was sent.
+    fn target<'b>(&self, arena: &'b [u8]) -> &'b [u8] {
+        self.head.path.of(&arena[self.base as usize..])
     }
 
     fn is_socket(&self) -> bool {
         self.head.upgrade == Upgrade::WebSocket
     }
 
-    fn handle(&self, link: &Arc<Link>) -> Handle {
+    fn handle(&self, link: &Arc<Link>, socket: bool) -> Handle {
         Handle {
             link: Arc::clone(link),
             id: self.exchange,
-            socket: self.is_socket(),
+            socket,
         }
     }
-}
-
-/// Whether a header is one that a proxy adds. Names are in lower case.
-fn is_forwarded(fields: &[Field], input: &[u8]) -> bool {
-    fields.iter().any(|field| {
-        let name = field.name.of(input);
-        name.starts_with(b"x-forwarded-") || name == b"forwarded"
-    })
 }

@@ -13,21 +13,23 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::access::AccessLog;
+use crate::crew::Crew;
 use crate::environ::Environs;
 use crate::feed::Protocol;
 use crate::ffi;
 use crate::format::Layout;
 use crate::http::Callables;
 use crate::inflight::{Row, rows};
-use crate::intake::Wsgi;
+use crate::intake::Intake;
 use crate::link::{EventLoop, Link, SocketHooks};
 use crate::names::Names;
-use crate::pool::{Crew, Pool};
+use crate::pool::{Pool, ThreadIdent};
 use crate::refusals::RefusalLog;
 use crate::scope::{Outline, Scopes};
 use crate::serve::Service;
+use crate::site::Site;
 use crate::spool::Io;
-use crate::task::Tasks;
+use crate::task::{self, Tasks};
 use crate::threads;
 use crate::turn::{Gather, Server};
 use crate::wait::Wake;
@@ -36,7 +38,7 @@ use crate::wait::Wake;
 impl Server {
     #[new]
     #[pyo3(signature = (
-        app, r#loop, *, forwarded_app = None, state, error_log, websocket = None, root_path = String::new(), asgi_version = "3.0".to_owned(),
+        sites, r#loop, *, error_log, websocket = None, root_path = String::new(),
         server_header = Some(b"ferricorn".to_vec()), date_header = true, headers = Vec::new(),
         access_log = None, access_stream = None, access_format = None, limit_concurrency = None, timeout_keep_alive = 5.0,
         timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0,
@@ -45,14 +47,11 @@ impl Server {
     #[expect(clippy::too_many_arguments, reason = "keywords of a constructor")]
     fn new(
         py: Python<'_>,
-        app: Py<PyAny>,
+        sites: Vec<Mounted<'_>>,
         r#loop: Bound<'_, PyAny>,
-        forwarded_app: Option<Py<PyAny>>,
-        state: Bound<'_, PyDict>,
         error_log: Py<PyAny>,
         websocket: Option<Sockets>,
         root_path: String,
-        asgi_version: String,
         server_header: Option<Vec<u8>>,
         date_header: bool,
         headers: Vec<(Vec<u8>, Vec<u8>)>,
@@ -68,7 +67,7 @@ impl Server {
         poll: bool,
         drain: Option<Bound<'_, PyAny>>,
         board: Option<(PyBuffer<u8>, usize)>,
-        wsgi: Option<Staff<'_>>,
+        wsgi: Option<Staff>,
     ) -> PyResult<Self> {
         let options = Options {
             keep_alive: millis("timeout_keep_alive", timeout_keep_alive)?,
@@ -84,34 +83,32 @@ impl Server {
         };
         let names = Names::new(py);
         let mut reactor = Reactor::new(options, poll)?;
-        let threads = wsgi
-            .map(|given| given.make(py, &reactor, app.clone_ref(py)))
-            .transpose()?;
-        let (wsgi, pool) = match threads {
-            Some((wsgi, crew)) => {
-                let pool = Arc::clone(&wsgi.pool);
-                (Some(wsgi), Some((pool, crew)))
+        let (intake, crew) = match wsgi {
+            Some(staff) => {
+                let (intake, crew) = staff.make(py, &reactor)?;
+                (Some(intake), Some(crew))
             }
             None => (None, None),
         };
+        let sites = sites
+            .into_iter()
+            .map(|site| site.make(py, &names, &root_path, drain.as_ref()))
+            .collect::<PyResult<Vec<_>>>()?;
+        if sites.last().is_none_or(|site| !site.path.is_empty()) {
+            return Err(PyValueError::new_err(
+                "the last site takes what no other does",
+            ));
+        }
+        if intake.is_none() && sites.iter().any(|site| site.environs.is_some()) {
+            return Err(PyValueError::new_err("a WSGI application needs threads"));
+        }
         let service = Service {
-            forwarded: forwarded_app.unwrap_or_else(|| app.clone_ref(py)),
-            application: app,
-            scopes: Scopes::new(
-                py,
-                &names,
-                Outline {
-                    state,
-                    root_path,
-                    asgi_version,
-                    drain,
-                },
-            )?,
+            sites,
             callables: Callables::new(py)?,
             tasks: Tasks::new(py, &r#loop)?,
             limit_concurrency,
             refusals: RefusalLog::default(),
-            wsgi,
+            intake,
         };
         let event_loop = EventLoop::new(r#loop)?;
         if let Some((buffer, place)) = board {
@@ -134,8 +131,8 @@ impl Server {
             }),
         );
         // Threads look at what was queued when they have run a request: nobody need ask.
-        link.lock().scheduled = pool.is_some();
-        Ok(Self::over(Arc::new(link), service, pool))
+        link.lock().scheduled = crew.as_ref().is_some_and(|crew| crew.pool.leads());
+        Ok(Self::over(Arc::new(link), service, crew))
     }
 
     /// Accepts connections on a bound and listening stream socket, whose descriptor is duplicated.
@@ -171,31 +168,56 @@ impl Server {
         Self::due(slf);
     }
 
-    /// Has the threads of a WSGI application begin.
+    /// Has the threads begin to see to the sockets.
     fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
-        match &slf.get().pool {
-            Some((pool, crew)) => threads::start(slf, pool, crew),
-            None => Err(PyRuntimeError::new_err("this server has no threads")),
+        match &slf.get().crew {
+            Some(crew) if crew.pool.leads() => crew.start(slf),
+            _ => Err(PyRuntimeError::new_err(
+                "this server has no threads that do",
+            )),
         }
     }
 
     /// Runs requests until the end.
-    fn _work(slf: &Bound<'_, Self>) {
-        if let Some((pool, crew)) = &slf.get().pool {
-            threads::work(slf, pool, crew);
+    fn _work(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let threading = slf.py().import("threading")?;
+        let thread = threading.call_method0("get_ident")?.extract()?;
+        if let Some(crew) = &slf.get().crew {
+            threads::work(slf, crew, thread);
         }
+        Ok(())
     }
 
     /// Watches those who run requests until the end.
     fn _keep(slf: &Bound<'_, Self>) {
-        if let Some((pool, crew)) = &slf.get().pool {
-            threads::keep(slf, pool, crew);
+        if let Some(crew) = &slf.get().crew {
+            threads::keep(slf, crew);
         }
     }
 
     /// Has the threads end when they have run what they run. Whether none is left.
     fn dismiss(&self) -> bool {
-        self.pool.as_ref().is_none_or(|(pool, _)| pool.end())
+        self.crew.as_ref().is_none_or(|crew| crew.pool.end())
+    }
+
+    /// Gives up the requests that a WSGI application has run for too long. Gives for each its thread,
+    /// its seconds and its environ; and how many threads are stuck, with those of earlier calls.
+    fn give_up(slf: &Bound<'_, Self>) -> (Vec<Late>, usize) {
+        let py = slf.py();
+        let link = &slf.get().link;
+        let Some(crew) = &slf.get().crew else {
+            return (Vec::new(), 0);
+        };
+        let (stuck, all) = crew.pool.stuck();
+        let late = stuck.iter().map(|run| {
+            let (thread, seconds) = (run.thread, run.age.as_secs_f64());
+            (thread, seconds, task::give_up(py, link, run.exchange))
+        });
+        let late = late.collect::<Vec<_>>();
+        if !late.is_empty() {
+            Self::schedule(slf);
+        }
+        (late, all)
     }
 
     /// A protocol object for one connection that the event loop accepted.
@@ -224,7 +246,7 @@ impl Server {
         let py = slf.py();
         let this = slf.get();
         // Another thread may be in a turn.
-        while !Self::with_engine(slf, Wake::Soon, Reactor::abort) && this.pool.is_some() {
+        while !Self::with_engine(slf, Wake::Soon, Reactor::abort) && this.crew.is_some() {
             py.detach(|| std::thread::sleep(Duration::from_millis(1)));
         }
         let mut state = this.link.lock();
@@ -299,40 +321,83 @@ impl Server {
     }
 }
 
-/// What the threads of a WSGI application need, from an object with an attribute for each.
+/// A thread, seconds, and the environ of a request that takes too long.
+type Late = (ThreadIdent, f64, Option<Py<PyDict>>);
+
+/// An application, from an object with an attribute for each of what there is to know of it.
 #[derive(FromPyObject)]
-struct Staff<'py> {
-    environ: Bound<'py, PyDict>,
+struct Mounted<'py> {
+    path: String,
+    application: Py<PyAny>,
+    forwarded: Py<PyAny>,
+    state: Bound<'py, PyDict>,
+    asgi_version: String,
+    environ: Option<Bound<'py, PyDict>>,
+    report: Option<Py<PyAny>>,
+}
+
+impl Mounted<'_> {
+    fn make(
+        self,
+        py: Python<'_>,
+        names: &Names,
+        root_path: &str,
+        drain: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Site> {
+        let path = self.path.clone().into_bytes();
+        let outline = Outline {
+            state: self.state,
+            root_path: root_path.to_owned(),
+            mount: self.path,
+            asgi_version: self.asgi_version,
+            drain: drain.cloned(),
+        };
+        Ok(Site {
+            application: self.application,
+            forwarded: self.forwarded,
+            scopes: Scopes::new(py, names, outline)?,
+            environs: self
+                .environ
+                .map(|template| Environs::new(py, template, path.len())),
+            report: self.report,
+            path,
+        })
+    }
+}
+
+/// What the threads of WSGI applications need, from an object with an attribute for each.
+#[derive(FromPyObject)]
+struct Staff {
     spawn: Py<PyAny>,
     threads: usize,
     queue: usize,
     memory: usize,
-    report: Option<Py<PyAny>>,
+    timeout: Option<f64>,
+    /// They see to the sockets, and not the loop.
+    leads: bool,
 }
 
-impl Staff<'_> {
-    fn make(
-        self,
-        py: Python<'_>,
-        reactor: &Reactor<ffi::Payload>,
-        application: Py<PyAny>,
-    ) -> PyResult<(Wsgi, Crew)> {
-        let Some(poller) = reactor.fd() else {
-            return Err(PyValueError::new_err("threads need a server with a poller"));
+impl Staff {
+    fn make(self, py: Python<'_>, reactor: &Reactor<ffi::Payload>) -> PyResult<(Intake, Crew)> {
+        let poller = match (self.leads, reactor.fd()) {
+            (false, _) => None,
+            (true, Some(poller)) => Some(ffi::duplicate(poller)?),
+            (true, None) => {
+                return Err(PyValueError::new_err(
+                    "to lead needs a server with a poller",
+                ));
+            }
         };
-        let pool = Pool::new(ffi::duplicate(poller)?, self.threads, self.queue)?;
-        let wsgi = Wsgi {
-            environs: Environs::new(py, self.environ),
+        let timeout = self.timeout.map(Duration::try_from_secs_f64).transpose();
+        let timeout = timeout.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let pool = Arc::new(Pool::new(poller, self.threads, self.queue, timeout)?);
+        let intake = Intake {
             io: Io::new(py)?,
-            pool: Arc::new(pool),
+            pool: Arc::clone(&pool),
             memory: self.memory,
-            report: self.report,
         };
-        let crew = Crew {
-            application,
-            spawn: self.spawn,
-        };
-        Ok((wsgi, crew))
+        let spawn = self.spawn;
+        Ok((intake, Crew { pool, spawn }))
     }
 }
 

@@ -4,13 +4,14 @@
 //! everything on to the application's coroutine and so sees it end, without a frame, a callback or
 //! a turn of the loop for it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use ferricorn_proto::FAILURE;
+use ferricorn_engine::ExchangeId;
+use ferricorn_proto::{FAILURE, Fault};
 
 use crate::eager::Eager;
 use crate::exchange::Handle;
@@ -88,7 +89,7 @@ impl Run {
     fn abandon(&self) {
         if let Some(place) = self.leave() {
             let mut state = self.handle.link.lock();
-            let task = state.tasks.release(place);
+            let task = state.tasks.release(place, self.handle.id);
             let record = state.take_record(self.handle.id);
             let parted = state.parted.remove(&self.handle.id);
             drop(state);
@@ -142,13 +143,15 @@ pub enum End {
     Cancelled,
     /// And that was logged.
     Failed,
+    /// It has not ended, but nobody waits for it any more; and that is logged.
+    TimedOut,
 }
 
 /// The application's call is over; so must its response be.
 pub fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
     let link = &handle.link;
     let mut state = link.lock();
-    let task = place.and_then(|place| state.tasks.release(place));
+    let task = place.and_then(|place| state.tasks.release(place, handle.id));
     if handle.socket {
         drop(state);
         drop(task);
@@ -158,8 +161,9 @@ pub fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
         return;
     }
     // A stream of events that ends with its server has ended: there is no other last message.
-    let ended =
-        end != End::Failed && state.may_end_early(handle.id) && state.reactor.complete(handle.id);
+    let ended = matches!(end, End::Returned | End::Cancelled)
+        && state.may_end_early(handle.id)
+        && state.reactor.complete(handle.id);
     let unfinished = state
         .current(handle.id)
         .filter(|exchange| exchange.phase != Phase::Complete);
@@ -176,10 +180,19 @@ pub fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
     };
     let phase = std::mem::replace(&mut exchange.phase, Phase::Complete);
     let gone = exchange.gone;
+    exchange.gone |= end == End::TimedOut;
     let scope = exchange.scope.take();
     let mut record = exchange.record.take();
     let waiting = std::mem::take(&mut exchange.waiters);
-    let told = !ended && state.reactor.fail(handle.id);
+    let late = end == End::TimedOut && phase == Phase::Start;
+    let told = if late {
+        state
+            .reactor
+            .turn_away(handle.id, Fault::ApplicationTimeout);
+        true
+    } else {
+        !ended && state.reactor.fail(handle.id)
+    };
     let wanted = !state.scheduled;
     drop(state);
     drop(task);
@@ -196,17 +209,40 @@ pub fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
             None,
         );
     }
+    let (status, text) = if late {
+        let fault = Fault::ApplicationTimeout;
+        (fault.status(), fault.reason())
+    } else {
+        (500, FAILURE)
+    };
     if let (true, Some(scope), Some(access_log)) = (told, scope, &link.access_log) {
-        access_log.begun(py, &link.names, scope.bind(py), 500);
+        access_log.begun(py, &link.names, scope.bind(py), status);
     }
     if let Some(record) = record.as_mut().filter(|_| told) {
-        record.answer(500, FAILURE);
+        record.answer(status, text);
     }
     link.log(py, record);
     link::wake(py, waiting, Wake::Soon);
     if wanted && let Err(error) = link.schedule(py) {
         error.write_unraisable(py, None);
     }
+}
+
+/// Gives up a request that a WSGI application has run for too long: its client is told, and nobody
+/// waits for it any more. Gives its environ.
+pub fn give_up(py: Python<'_>, link: &Arc<Link>, id: ExchangeId) -> Option<Py<PyDict>> {
+    let (place, environ) = {
+        let state = link.lock();
+        let (place, environ) = state.tasks.find(id)?;
+        (place, environ.map(|environ| environ.clone_ref(py)))
+    };
+    let handle = Handle {
+        link: Arc::clone(link),
+        id,
+        socket: false,
+    };
+    finish(py, &handle, Some(place), End::TimedOut);
+    environ
 }
 
 /// One that was never started to its end gives its place up with its life.

@@ -1,63 +1,32 @@
-//! What the threads of a WSGI application do: see to the sockets, run requests, take turns.
+//! What the threads of WSGI applications do: see to the sockets, run requests, take turns.
 
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use crate::pool::{Crew, Next, Pool, Relief};
+use crate::crew::Crew;
+use crate::pool::{Next, Pool, ThreadIdent};
 use crate::turn::{Gather, Server};
 
 /// Responses that are ready are sent at least so often.
 const FLUSH: Duration = Duration::from_micros(200);
 
-/// Starts the first threads.
-///
-/// # Errors
-/// If there can be none.
-pub fn start(server: &Bound<'_, Server>, pool: &Pool, crew: &Crew) -> PyResult<()> {
-    pool.kept();
-    spawn(server, crew, "_keep").inspect_err(|_| pool.left(false))?;
-    relieve(server, pool, crew);
-    Ok(())
-}
-
-fn spawn(server: &Bound<'_, Server>, crew: &Crew, method: &str) -> PyResult<()> {
-    let method = server.getattr(method)?;
-    crew.spawn.bind(server.py()).call1((method,)).map(drop)
-}
-
-/// Has another thread go on. False: all run the application.
-fn relieve(server: &Bound<'_, Server>, pool: &Pool, crew: &Crew) -> bool {
-    match pool.relieve() {
-        Relief::Woken => true,
-        Relief::None => false,
-        Relief::New => match spawn(server, crew, "_work") {
-            Ok(()) => true,
-            Err(error) => {
-                pool.left(true);
-                error.write_unraisable(server.py(), None);
-                false
-            }
-        },
-    }
-}
-
 /// What one thread does until the end.
-pub fn work(server: &Bound<'_, Server>, pool: &Pool, crew: &Crew) {
+pub fn work(server: &Bound<'_, Server>, crew: &Crew, thread: ThreadIdent) {
     let py = server.py();
-    let application = crew.application.bind(py);
+    let pool = &crew.pool;
     let mut flushed = Instant::now();
     let mut ran = false;
     loop {
-        let next = pool.next(ran);
+        let next = pool.next(thread, ran);
         ran = matches!(next, Next::Run { .. });
         match next {
-            Next::Run { job, relieve: told } => {
-                if told {
-                    relieve(server, pool, crew);
+            Next::Run { job, relieve } => {
+                if relieve {
+                    crew.relieve(server);
                 }
-                job.run(py, application);
-                if flushed.elapsed() > FLUSH {
+                job.run(py);
+                if pool.leads() && flushed.elapsed() > FLUSH {
                     Server::advance_here(server, Gather::Ready);
                     flushed = Instant::now();
                 }
@@ -69,7 +38,7 @@ pub fn work(server: &Bound<'_, Server>, pool: &Pool, crew: &Crew) {
             }
             Next::Rest => {
                 // Who waits for the sockets does not know of what was said here.
-                if Server::advance_here(server, Gather::Ready) == Some(0) {
+                if pool.leads() && Server::advance_here(server, Gather::Ready) == Some(0) {
                     pool.ring();
                 }
                 py.detach(|| pool.rest());
@@ -77,8 +46,23 @@ pub fn work(server: &Bound<'_, Server>, pool: &Pool, crew: &Crew) {
             Next::End => break,
         }
     }
-    Server::advance_here(server, Gather::Ready);
+    if pool.leads() {
+        Server::advance_here(server, Gather::Ready);
+    }
     pool.left(true);
+}
+
+/// What the keeper does until the end.
+pub fn keep(server: &Bound<'_, Server>, crew: &Crew) {
+    let pool = &crew.pool;
+    while server.py().detach(|| pool.watch()) {
+        // Where all run the application, somebody has to see to the sockets.
+        if !crew.relieve(server) && pool.try_lead() {
+            lead(server, pool);
+            pool.led(true);
+        }
+    }
+    pool.left(false);
 }
 
 /// Reads the sockets, after waiting for them if there is nothing.
@@ -86,16 +70,4 @@ fn lead(server: &Bound<'_, Server>, pool: &Pool) {
     let after = Server::advance_here(server, Gather::Poll);
     server.py().detach(|| pool.wait(after));
     Server::advance_here(server, Gather::Poll);
-}
-
-/// What the keeper does until the end.
-pub fn keep(server: &Bound<'_, Server>, pool: &Pool, crew: &Crew) {
-    while server.py().detach(|| pool.watch()) {
-        // Where all run the application, somebody has to see to the sockets.
-        if !relieve(server, pool, crew) && pool.try_lead() {
-            lead(server, pool);
-            pool.led(true);
-        }
-    }
-    pool.left(false);
 }

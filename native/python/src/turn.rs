@@ -14,9 +14,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use crate::crew::Crew;
 use crate::ffi;
 use crate::link::{self, Continuation, Link};
-use crate::pool::{Crew, Pool};
 use crate::scope::Ends;
 use crate::serve::Service;
 use crate::wait::Wake;
@@ -34,8 +34,8 @@ pub struct Server {
     /// What a turn uses. A turn within a turn (an application that runs the loop by itself) finds
     /// it taken, and leaves its work to the turn it is in.
     turn: Mutex<Option<Box<Turn>>>,
-    /// The threads of a WSGI application, which see to the sockets instead of the loop.
-    pub pool: Option<(Arc<Pool>, Crew)>,
+    /// The threads of WSGI applications.
+    pub crew: Option<Crew>,
     timer: Mutex<Option<Timer>>,
     /// Listeners are left with the next turn.
     leave_asked: AtomicBool,
@@ -107,7 +107,7 @@ impl Turn {
 }
 
 impl Server {
-    pub fn over(link: Arc<Link>, service: Service, pool: Option<(Arc<Pool>, Crew)>) -> Self {
+    pub fn over(link: Arc<Link>, service: Service, crew: Option<Crew>) -> Self {
         let turn = Turn {
             service,
             batch: Batch::default(),
@@ -115,7 +115,7 @@ impl Server {
         Self {
             link,
             turn: Mutex::new(Some(Box::new(turn))),
-            pool,
+            crew,
             timer: Mutex::new(None),
             leave_asked: AtomicBool::new(false),
             stop_asked: AtomicBool::new(false),
@@ -216,8 +216,10 @@ impl Server {
     /// Has the loop call for what a turn left.
     fn see_to(slf: &Bound<'_, Self>, left: Option<Left>) {
         let Some(left) = left else { return };
-        if slf.get().pool.is_some() {
-            return Self::schedule(slf);
+        match &slf.get().crew {
+            Some(crew) if crew.pool.leads() => return crew.pool.ring(),
+            Some(crew) => crew.muster(slf),
+            None => {}
         }
         if left.unfinished && !left.scheduled {
             Self::schedule(slf);
@@ -247,9 +249,10 @@ impl Server {
         Ok(())
     }
 
-    fn schedule(slf: &Bound<'_, Self>) {
-        if let Some((pool, _)) = &slf.get().pool {
-            return pool.ring();
+    /// Has somebody come for what was queued.
+    pub fn schedule(slf: &Bound<'_, Self>) {
+        if let Some(crew) = slf.get().crew.as_ref().filter(|crew| crew.pool.leads()) {
+            return crew.pool.ring();
         }
         if let Err(error) = slf.get().link.schedule(slf.py()) {
             error.write_unraisable(slf.py(), Some(slf));

@@ -16,7 +16,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::exchange::{Handle, Sent};
 use crate::ffi;
-use crate::link::Phase;
+use crate::link::{Phase, Wanted};
 use crate::message::{FilePart, Headers, Message, Octets, latin_1};
 use crate::names::empty;
 use crate::task::{End, finish};
@@ -31,26 +31,24 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A request whose body has come.
 pub struct Job {
     pub handle: Handle,
-    pub place: usize,
-    pub environ: Py<PyDict>,
-    /// The request is HEAD.
-    pub head: bool,
+    pub wanted: Wanted,
 }
 
 impl Job {
     /// Runs the application, and sees its response to the end.
-    pub fn run(self, py: Python<'_>, application: &Bound<'_, PyAny>) {
-        let Self {
-            handle,
-            place,
+    pub fn run(self, py: Python<'_>) {
+        let Self { handle, wanted } = self;
+        let Wanted {
+            application,
             environ,
+            place,
             head,
-        } = self;
+        } = wanted;
         let end = match Response::new(py, handle.clone(), head) {
             // Nobody waits for it.
             Ok(response) if response.get().is_gone() => End::Cancelled,
             Ok(response) => {
-                let called = call(application, environ.bind(py), &response);
+                let called = call(application.bind(py), environ.bind(py), &response);
                 let ended = called.and_then(|()| response.get().end(py));
                 match ended {
                     Ok(()) => End::Returned,

@@ -1,8 +1,12 @@
-"""The driver of WSGI applications: threads that see to the sockets and run the requests.
+"""The threads of WSGI applications, and the driver in which they do without the event loop.
 
-The event loop has no part in a request; it waits for signals and for the end. The threads are
-Python's own, so that an application finds them named and with everything that `threading` says of
-a thread. They are daemons: one that is stuck in the application does not keep a process alive.
+Where there are only WSGI applications, threads see to the sockets and run the requests; the loop waits
+for signals and for the end. Beside ASGI applications the loop drives the native floor, by one of the
+other drivers, and threads come when they are called.
+
+The threads are Python's own, so that an application finds them named and with everything that
+`threading` says of a thread. They are daemons: one that is stuck in the application does not keep a
+process alive.
 """
 
 from __future__ import annotations
@@ -14,24 +18,22 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ferricorn._native import FileWrapper
 from ferricorn.drivers.reactor import ReactorDriver
-from ferricorn.middleware.proxy_headers import ProxyReports, TrustedHosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ferricorn._native import Server as NativeServer
     from ferricorn.config import Config
     from ferricorn.endpoint import Endpoint
-    from ferricorn.typing import Scope
 
 # How long the end waits for threads that do not run the application.
 _PATIENCE = 2.0
 
 
-_left_behind: set[ThreadsDriver] = set()
+_left_behind: set[NativeServer] = set()
 
 
 def end_past_threads(status: int) -> None:
@@ -40,7 +42,7 @@ def end_past_threads(status: int) -> None:
     To be called when nothing is left to do. Python (before 3.14) ends a daemon thread that comes
     back while the interpreter is taken down, with native frames on its stack: that is a crash.
     """
-    if any(not driver.has_ended() for driver in _left_behind):
+    if not all(native.dismiss() for native in _left_behind):
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
@@ -48,50 +50,31 @@ def end_past_threads(status: int) -> None:
         os._exit(status)
 
 
+def dismiss(native: NativeServer) -> None:
+    """Have the threads end that are not in the application. Others stay there."""
+    patience = time.monotonic() + _PATIENCE
+    while not native.dismiss():
+        if native.tasks or time.monotonic() > patience:
+            _left_behind.add(native)
+            return
+        time.sleep(0.001)
+
+
 class Threads:
-    """What the native floor has to know of a WSGI application's threads."""
+    """What the native floor has to know of the threads."""
 
     def __init__(self, config: Config) -> None:
         self.threads = config.threads
         self.queue = config.wsgi_queue
         self.memory = config.wsgi_buffer_size
-        self.environ = _template(config)
-        self.report: Callable[[Scope], None] | None = None
-        if config.proxy_headers:
-            trusted = TrustedHosts(config.forwarded_allow_ips)
-            self.report = ProxyReports(trusted, config.forwarded_headers).report
+        self.timeout = config.wsgi_timeout or None
+        self.leads = config.threads_lead
         self._numbers = itertools.count(1)
 
     def spawn(self, function: Callable[[], None]) -> None:
         """Have a new thread call the function."""
         name = f"wsgi-{next(self._numbers)}"
         threading.Thread(target=function, name=name, daemon=True).start()
-
-
-def _template(config: Config) -> dict[str, Any]:
-    """Return what the environ of every request says, in the order that environs have."""
-    return {
-        "REQUEST_METHOD": "GET",
-        "SCRIPT_NAME": config.root_path.encode().decode("latin-1"),
-        "PATH_INFO": "",
-        "QUERY_STRING": "",
-        "RAW_URI": "",
-        "REQUEST_URI": "",
-        "REMOTE_ADDR": "",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "SERVER_SOFTWARE": "ferricorn",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": None,
-        "wsgi.input_terminated": True,
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": config.threads > 1,
-        "wsgi.multiprocess": config.workers > 1,
-        "wsgi.run_once": False,
-        "wsgi.file_wrapper": FileWrapper,
-    }
 
 
 class ThreadsDriver(ReactorDriver):
@@ -101,18 +84,3 @@ class ThreadsDriver(ReactorDriver):
         """Serve what connects to the endpoint."""
         self.listen(endpoint)
         self._native.begin()
-
-    def has_ended(self) -> bool:
-        """Say whether no thread is left."""
-        return self._native.dismiss()
-
-    def close(self) -> None:
-        """Cut every connection. Threads that are in the application stay there."""
-        patience = time.monotonic() + _PATIENCE
-        while not (ended := self._native.dismiss()):
-            if self._native.tasks or time.monotonic() > patience:
-                break
-            time.sleep(0.001)
-        self._native.abort()
-        if not ended:
-            _left_behind.add(self)

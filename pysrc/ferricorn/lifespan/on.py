@@ -30,6 +30,7 @@ class LifespanOn:
         if not config.loaded:
             config.load()
         self.config = config
+        self.application, self.asgi_version = config.loaded_app, config.asgi_version
         self.should_exit = False
         self.state: dict[str, Any] = {}
         self.context = contextvars.copy_context()
@@ -69,10 +70,10 @@ class LifespanOn:
 
     async def _run(self) -> None:
         try:
-            await self.config.loaded_app(
+            await self.application(
                 {
                     "type": "lifespan",
-                    "asgi": {"version": self.config.asgi_version, "spec_version": "2.0"},
+                    "asgi": {"version": self.asgi_version, "spec_version": "2.0"},
                     "state": self.state,
                 },
                 self._events.get,

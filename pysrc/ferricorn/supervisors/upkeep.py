@@ -43,7 +43,7 @@ class Upkeep:
         if not process.is_alive(self._healthcheck):
             return f"its event loop has not turned for {self._healthcheck:g} seconds"
         if process.at_limit:
-            return "it has served its number of requests"
+            return "it has reached its limit and asks for it"
         if self._max_rss and (used := process.memory()) > self._max_rss * _MIB:
             return f"it uses {used // _MIB} MiB of memory and may use {self._max_rss}"
         if self._lifetime and process.age > self._lifetime_of(process):

@@ -1,7 +1,7 @@
 """A server that somebody watches: its parent process, or the service manager.
 
 It says four words: that it serves, that its event loop turns, that it has served as many requests
-as it was to, and that it ends. The words come from the server's own sequence and from its tick, so
+as it was to (or has lost too many threads), and that it ends. The words come from the server's own sequence and from its tick, so
 that they are true: a thread would go on saying that all is well while the loop stands still.
 """
 
@@ -42,8 +42,8 @@ class Word(bytes, enum.Enum):
 class WatchedServer(Server):
     """Serves as `Server` does and says so through `tell`; ALIVE every `interval` seconds.
 
-    A `replaceable` server that has reached its limit of requests serves on until it is told to end,
-    since whoever watches it starts its successor first.
+    A `replaceable` server that is worn out serves on until it is told to end, since whoever watches it
+    starts its successor first.
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class WatchedServer(Server):
         self._interval = interval
         self._next = 0.0
         self._replaceable = replaceable
+        # It has said that it should be replaced.
+        self._asks = False
         if replaceable:
             self.last_call = _LAST_CALL
 
@@ -80,12 +82,15 @@ class WatchedServer(Server):
         if now >= self._next:
             self._next = now + self._interval
             self._tell(Word.ALIVE)
-        limit = self.limit_max_requests
-        if self._replaceable and limit is not None and self.server_state.total_requests >= limit:
-            logger.info("Maximum request limit of %d exceeded. Waiting for a replacement.", limit)
-            self.limit_max_requests = None
+        if self._replaceable and not self._asks and (complaint := super().worn_out()):
+            logger.info("%s Waiting for a replacement.", complaint)
+            self._asks = True
             self._tell(Word.LIMIT)
         return await super().on_tick(counter)
+
+    def worn_out(self) -> str | None:
+        """Say why this process should serve no longer, if that is for itself to decide."""
+        return None if self._replaceable else super().worn_out()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that it ends, and end."""
