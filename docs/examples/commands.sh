@@ -25,6 +25,10 @@ ferricorn --factory shapes:create_app
 ferricorn shapes:wsgi
 # --8<-- [end:shapes]
 
+# --8<-- [start:mounts]
+ferricorn hello:app --mount /old=shapes:wsgi --mount /old/new=whoami:app
+# --8<-- [end:mounts]
+
 # --8<-- [start:settings]
 ferricorn                      # as [tool.ferricorn] of ./pyproject.toml says
 ferricorn --config ferricorn.toml

@@ -62,16 +62,17 @@ class Server:
     ) -> Server:
         """Make an engine. Timeouts are seconds, 0 switches one off.
 
-        The last of the `sites` has an empty path, and takes what none before it does. `access_log` is called for each response, unless `access_stream` says
-        how to write its line without. With an `access_format` that is done when the exchange is
-        over, and requests get an id in a header `x-request-id` if lines show one.
+        The last of the `sites` has an empty path, and takes what none before it does. `access_log`
+        is called for each response, unless `access_stream` says how to write its line without. With
+        an `access_format` that is done when the exchange is over, and requests get an id in a
+        header `x-request-id` if lines show one.
         Where there are `proxy_peers` (networks, `unix`, `*`), connections begin with a PROXY
         header, and those of others are closed.
         `poll=False` makes no poller: then only `protocol()` feeds this server, and `listen`,
         `fileno` and `turn` are of no use. `drain` is the event that scopes show as the extension
         `ferricorn.drain`. `board` is memory that all who accept on the same sockets share, and
-        this server's place in it: each accepts its share of connections. `wsgi` is for sites
-        that speak WSGI, which threads run.
+        this server's place in it: each accepts its share of connections. `wsgi` is for sites that
+        speak WSGI, which threads run.
         """
 
     def listen(self, fd: int) -> None:
@@ -86,8 +87,11 @@ class Server:
     def begin(self) -> None:
         """Have threads begin to see to the sockets."""
 
-    def dismiss(self) -> bool:
-        """Have threads end when they have run what they run. Return whether none is left."""
+    def dismiss(self) -> tuple[int, int]:
+        """Have threads end when they have run what they run.
+
+        Returns how many are left, and how many of these are in the application.
+        """
 
     def give_up(self) -> tuple[list[tuple[int, float, dict[str, Any] | None]], int]:
         """Give up requests that a WSGI application has run for too long.

@@ -219,8 +219,8 @@ PARAMETERS: list[click.Parameter] = [
     ),
     _option(
         "--mount",
-        "Serve another application, ASGI or WSGI, below a path: /path=module:attribute. Can be given "
-        "several times; the longest path wins, and APP serves the rest.",
+        "Serve another application, ASGI or WSGI, below a path: /path=module:attribute. Can be "
+        "given several times; the longest path wins, and APP serves the rest.",
         name="mounts",
         multiple=True,
     ),

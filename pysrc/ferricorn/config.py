@@ -481,7 +481,7 @@ class Config:
 
     @property
     def threads_lead(self) -> bool:
-        """Whether threads see to the sockets: there are only WSGI applications, and any driver will do."""
+        """Whether threads see to the sockets: all speak WSGI, and no driver was asked for."""
         return self.driver == "auto" and all(site.environ is not None for site in self.sites)
 
     def load_app(self) -> Any:

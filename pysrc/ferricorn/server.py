@@ -170,9 +170,7 @@ class Server:
 
         loop = asyncio.get_running_loop()
         driver = (
-            ThreadsDriver
-            if self.config.threads_lead
-            else drivers.choose(self.config.driver, loop)
+            ThreadsDriver if self.config.threads_lead else drivers.choose(self.config.driver, loop)
         )
         native = self._make_native(loop, poll=driver.poll)
         fresh = self.config.reset_contextvars

@@ -1,17 +1,16 @@
 """The applications of a server: one, or several that are mounted at paths.
 
-Owns what there is to know of each: how it is called, what its scopes or environs say. A mount takes
-the requests whose paths begin with its own, by whole segments; the longest wins, and the application
-that the server was started with takes the rest.
+Owns what there is to know of each: how it is called, what its scopes or environs say. A mount
+takes the requests whose paths begin with its own, by whole segments; the longest wins, and the
+application that the server was started with takes the rest.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ferricorn._native import FileWrapper
 from ferricorn.interface import as_asgi3
 from ferricorn.logging import TRACE_LOG_LEVEL
 from ferricorn.middleware.message_logger import MessageLoggerMiddleware
@@ -55,15 +54,15 @@ class Site:
     """An application that is loaded: what the native floor has to know of it.
 
     `application` is called for requests that no proxy has forwarded, `forwarded` for the others.
-    `environ` is what the environ of every request says, in the order that environs have; None for
-    ASGI. `report` has a scope say what trusted proxies report, for WSGI. `state` is that of the
-    application's lifespan.
+    `environ` is what the environ of every request says, in the order that environs have, but for
+    the native file wrapper; None for ASGI. `report` has a scope say what trusted proxies report,
+    for WSGI. `state` is that of the application's lifespan.
     """
 
     def __init__(self, config: Config, path: str, app: Any, interface: Interface) -> None:
         self.path = path
         self.interface = interface
-        self.asgi_version = "2.0" if interface == "asgi2" else "3.0"
+        self.asgi_version: Literal["2.0", "3.0"] = "2.0" if interface == "asgi2" else "3.0"
         self.application = self.forwarded = app
         self.state: dict[str, Any] = {}
         self.environ: dict[str, Any] | None = None
@@ -102,5 +101,4 @@ def _template(config: Config, path: str) -> dict[str, Any]:
         "wsgi.multithread": config.threads > 1,
         "wsgi.multiprocess": config.workers > 1,
         "wsgi.run_once": False,
-        "wsgi.file_wrapper": FileWrapper,
     }

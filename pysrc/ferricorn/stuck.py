@@ -1,7 +1,7 @@
 """Requests that a WSGI application does not come back from, and when there are too many.
 
-A thread cannot be stopped. So its client is answered, its stack goes to the log, and once half of the
-threads are lost the process had better be replaced.
+A thread cannot be stopped. So its client is answered, its stack goes to the log, and once half of
+the threads are lost the process had better be replaced.
 """
 
 from __future__ import annotations

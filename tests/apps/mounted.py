@@ -31,7 +31,9 @@ class Asgi:
         if scope["path"].endswith("/stream"):
             await send({"type": "http.response.start", "status": 200})
             for number in range(100):
-                await send({"type": "http.response.body", "body": b"%d\n" % number, "more_body": True})
+                await send(
+                    {"type": "http.response.body", "body": b"%d\n" % number, "more_body": True}
+                )
                 await asyncio.sleep(0)
             return await send({"type": "http.response.body"})
         told = {

@@ -44,6 +44,17 @@ def held(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 @routes
+def held_in_the_middle(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+    """Begin a response, and end it when the file that the query names is there."""
+    start_response("200 OK", [TEXT])
+    yield b"begun"
+    note(environ, "held")
+    passed(environ["QUERY_STRING"])
+    yield b"ended"
+    note(environ, "went on")
+
+
+@routes
 def counted(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with how many at most were here at once."""
     global _running, _most

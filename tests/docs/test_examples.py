@@ -116,6 +116,15 @@ def test_a_shape(app: str, folder: Path, server: Callable[..., Server]) -> None:
     assert server(f"shapes:{app}", cwd=folder, **factory).get("/").text == HELLO
 
 
+def test_several_applications(folder: Path, server: Callable[..., Server]) -> None:
+    ((_, app, *arguments),) = [words for words in commands() if "--mount" in words]
+    running = server(app, cwd=folder, mount=arguments[1::2])
+    for path in ("/", "/old", "/old/new"):
+        assert running.get(path).status == 200
+    assert running.get("/old").text == running.get("/").text == HELLO
+    assert running.get("/old/new").text != HELLO
+
+
 def test_a_compiled_application(folder: Path, server: Callable[..., Server]) -> None:
     ((cythonize, *arguments),) = [words for words in commands() if words[0] == "cythonize"]
     subprocess.run(

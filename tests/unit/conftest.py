@@ -47,8 +47,8 @@ class FakeNative:
         self._watched.recv(100)
         self.turns.append(contextvars.copy_context())
 
-    def dismiss(self) -> bool:
-        return True
+    def dismiss(self) -> tuple[int, int]:
+        return 0, 0
 
     def announce_stop(self) -> None:
         if "announce_stop" not in self.calls:

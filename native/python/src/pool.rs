@@ -350,16 +350,17 @@ impl Pool {
         }
     }
 
-    /// Has all threads end when they have run what they run. Whether none is left.
-    pub fn end(&self) -> bool {
+    /// Has all threads end when they have run what they run. How many are left, and how many of these
+    /// are in the application.
+    pub fn end(&self) -> (usize, usize) {
         let mut inner = self.lock();
         inner.ending = true;
-        let ended = inner.alive == 0;
+        let left = (inner.alive, inner.running);
         drop(inner);
         self.news.notify_all();
         self.activity.notify_all();
         self.ring();
-        ended
+        left
     }
 }
 

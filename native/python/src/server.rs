@@ -33,12 +33,13 @@ use crate::task::{self, Tasks};
 use crate::threads;
 use crate::turn::{Gather, Server};
 use crate::wait::Wake;
+use crate::wsgi::FileWrapper;
 
 #[pymethods]
 impl Server {
     #[new]
     #[pyo3(signature = (
-        sites, r#loop, *, error_log, websocket = None, root_path = String::new(),
+        sites, r#loop, *, error_log, websocket = None, root_path = "",
         server_header = Some(b"ferricorn".to_vec()), date_header = true, headers = Vec::new(),
         access_log = None, access_stream = None, access_format = None, limit_concurrency = None, timeout_keep_alive = 5.0,
         timeout_request_head = 30.0, timeout_request_body = 30.0, timeout_write = 30.0,
@@ -51,7 +52,7 @@ impl Server {
         r#loop: Bound<'_, PyAny>,
         error_log: Py<PyAny>,
         websocket: Option<Sockets>,
-        root_path: String,
+        root_path: &str,
         server_header: Option<Vec<u8>>,
         date_header: bool,
         headers: Vec<(Vec<u8>, Vec<u8>)>,
@@ -65,7 +66,7 @@ impl Server {
         timeout_write: f64,
         proxy_peers: Option<Vec<String>>,
         poll: bool,
-        drain: Option<Bound<'_, PyAny>>,
+        drain: Option<&Bound<'_, PyAny>>,
         board: Option<(PyBuffer<u8>, usize)>,
         wsgi: Option<Staff>,
     ) -> PyResult<Self> {
@@ -92,7 +93,7 @@ impl Server {
         };
         let sites = sites
             .into_iter()
-            .map(|site| site.make(py, &names, &root_path, drain.as_ref()))
+            .map(|site| site.make(py, &names, root_path, drain))
             .collect::<PyResult<Vec<_>>>()?;
         if sites.last().is_none_or(|site| !site.path.is_empty()) {
             return Err(PyValueError::new_err(
@@ -195,9 +196,10 @@ impl Server {
         }
     }
 
-    /// Has the threads end when they have run what they run. Whether none is left.
-    fn dismiss(&self) -> bool {
-        self.crew.as_ref().is_none_or(|crew| crew.pool.end())
+    /// Has the threads end when they have run what they run. How many are left, and how many of these
+    /// are in the application.
+    fn dismiss(&self) -> (usize, usize) {
+        self.crew.as_ref().map_or((0, 0), |crew| crew.pool.end())
     }
 
     /// Gives up the requests that a WSGI application has run for too long. Gives for each its thread,
@@ -352,6 +354,9 @@ impl Mounted<'_> {
             asgi_version: self.asgi_version,
             drain: drain.cloned(),
         };
+        if let Some(environ) = &self.environ {
+            environ.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
+        }
         Ok(Site {
             application: self.application,
             forwarded: self.forwarded,

@@ -1,8 +1,8 @@
 """The threads of WSGI applications, and the driver in which they do without the event loop.
 
-Where there are only WSGI applications, threads see to the sockets and run the requests; the loop waits
-for signals and for the end. Beside ASGI applications the loop drives the native floor, by one of the
-other drivers, and threads come when they are called.
+Where there are only WSGI applications, threads see to the sockets and run the requests; the loop
+waits for signals and for the end. Beside ASGI applications the loop drives the native floor, by one
+of the other drivers, and threads come when they are called.
 
 The threads are Python's own, so that an application finds them named and with everything that
 `threading` says of a thread. They are daemons: one that is stuck in the application does not keep a
@@ -42,7 +42,7 @@ def end_past_threads(status: int) -> None:
     To be called when nothing is left to do. Python (before 3.14) ends a daemon thread that comes
     back while the interpreter is taken down, with native frames on its stack: that is a crash.
     """
-    if not all(native.dismiss() for native in _left_behind):
+    if any(native.dismiss()[0] for native in _left_behind):
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
@@ -53,11 +53,12 @@ def end_past_threads(status: int) -> None:
 def dismiss(native: NativeServer) -> None:
     """Have the threads end that are not in the application. Others stay there."""
     patience = time.monotonic() + _PATIENCE
-    while not native.dismiss():
-        if native.tasks or time.monotonic() > patience:
-            _left_behind.add(native)
-            return
+    left, inside = native.dismiss()
+    while left > inside and time.monotonic() < patience:
         time.sleep(0.001)
+        left, inside = native.dismiss()
+    if left:
+        _left_behind.add(native)
 
 
 class Threads:

@@ -1,8 +1,9 @@
 """A server that somebody watches: its parent process, or the service manager.
 
-It says four words: that it serves, that its event loop turns, that it has served as many requests
-as it was to (or has lost too many threads), and that it ends. The words come from the server's own sequence and from its tick, so
-that they are true: a thread would go on saying that all is well while the loop stands still.
+It says four words: that it serves, that its event loop turns, that it is worn out (it has served
+as many requests as it was to, or lost too many threads), and that it ends. The words come from the
+server's own sequence and from its tick, so that they are true: a thread would go on saying that all
+is well while the loop stands still.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Word(bytes, enum.Enum):
 class WatchedServer(Server):
     """Serves as `Server` does and says so through `tell`; ALIVE every `interval` seconds.
 
-    A `replaceable` server that is worn out serves on until it is told to end, since whoever watches it
-    starts its successor first.
+    A `replaceable` server that is worn out serves on until it is told to end, since whoever
+    watches it starts its successor first.
     """
 
     def __init__(
