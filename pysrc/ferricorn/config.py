@@ -18,10 +18,10 @@ import sys
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
-from ferricorn.application import STARTUP_FAILURE, find_application
+from ferricorn.application import STARTUP_FAILURE, find_application, interface_of
 from ferricorn.endpoint import Address, Endpoint
 from ferricorn.importer import ImportFromStringError, import_from_string
-from ferricorn.interface import as_asgi3, detect_interface
+from ferricorn.interface import as_asgi3
 from ferricorn.lifespan.threads import LifespanOfThreads
 from ferricorn.logging import (  # noqa: F401 (uvicorn's users import the levels from here)
     LOG_LEVELS,
@@ -450,7 +450,7 @@ class Config:
         """
         self.lifespan_class = import_from_string(LIFESPAN[self.lifespan])
         app = self.load_app()
-        interface = detect_interface(app) if self.interface == "auto" else self.interface
+        interface = interface_of(app) if self.interface == "auto" else self.interface
         self.interface = interface
         if interface == "wsgi":
             if self.driver == "protocol":
