@@ -348,7 +348,7 @@ PARAMETERS: list[click.Parameter] = [
     _option("--h11-max-incomplete-event-size", "Maximum size of a request's head.", int),
     _switch(
         "--reset-contextvars",
-        "Run each ASGI request in a fresh contextvars.Context. Hides context set in the lifespan.",
+        "Run each request in a fresh contextvars.Context. Hides context set in the lifespan.",
     ),
     _switch(
         "--factory",

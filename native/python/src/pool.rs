@@ -70,6 +70,8 @@ pub struct Crew {
     pub application: Py<PyAny>,
     /// `(function)`: has a new thread call it.
     pub spawn: Py<PyAny>,
+    /// Each request has a context of its own.
+    pub fresh: bool,
 }
 
 /// What a worker is to do.

@@ -304,6 +304,7 @@ impl Server {
 struct Staff<'py> {
     environ: Bound<'py, PyDict>,
     spawn: Py<PyAny>,
+    fresh: bool,
     threads: usize,
     queue: usize,
     memory: usize,
@@ -331,6 +332,7 @@ impl Staff<'_> {
         let crew = Crew {
             application,
             spawn: self.spawn,
+            fresh: self.fresh,
         };
         Ok((wsgi, crew))
     }

@@ -56,7 +56,7 @@ pub fn work(server: &Bound<'_, Server>, pool: &Pool, crew: &Crew) {
                 if told {
                     relieve(server, pool, crew);
                 }
-                job.run(py, application);
+                job.run(py, application, crew.fresh);
                 if flushed.elapsed() > FLUSH {
                     Server::advance_here(server, Gather::Ready);
                     flushed = Instant::now();

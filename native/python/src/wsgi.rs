@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::exchange::{Handle, Sent};
-use crate::ffi;
+use crate::ffi::{self, NewContext};
 use crate::link::Phase;
 use crate::message::{FilePart, Headers, Message, Octets, latin_1};
 use crate::names::empty;
@@ -38,18 +38,21 @@ pub struct Job {
 }
 
 impl Job {
-    /// Runs the application, and sees its response to the end.
-    pub fn run(self, py: Python<'_>, application: &Bound<'_, PyAny>) {
+    /// Runs the application, and sees its response to the end. If `fresh`, in a context of its own.
+    pub fn run(self, py: Python<'_>, application: &Bound<'_, PyAny>, fresh: bool) {
         let Self {
             handle,
             place,
             environ,
             head,
         } = self;
-        let end = match Response::new(py, handle.clone(), head) {
+        let context = fresh.then(|| NewContext::enter(py)).transpose();
+        let begun =
+            context.and_then(|context| Ok((context, Response::new(py, handle.clone(), head)?)));
+        let end = match begun {
             // Nobody waits for it.
-            Ok(response) if response.get().is_gone() => End::Cancelled,
-            Ok(response) => {
+            Ok((_, response)) if response.get().is_gone() => End::Cancelled,
+            Ok((_context, response)) => {
                 let called = call(application, environ.bind(py), &response);
                 let ended = called.and_then(|()| response.get().end(py));
                 match ended {
