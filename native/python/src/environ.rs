@@ -41,7 +41,7 @@ pub struct Environs {
     /// Keys and values.
     memo: Memo<(Py<PyString>, Py<PyString>)>,
     http_10: Py<PyString>,
-    /// Header lines that were left out for their underscores.
+    /// Header lines that were left out for their underscores, until somebody takes the count.
     pub left_out: u64,
 }
 

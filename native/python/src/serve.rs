@@ -215,7 +215,12 @@ impl Service {
         let Some(wsgi) = &mut self.wsgi else {
             return Ok(());
         };
-        wsgi.begin(py, handle, ends, place, &arrived)
+        let begun = wsgi.begin(py, handle, ends, place, &arrived);
+        let left_out = std::mem::take(&mut wsgi.environs.left_out);
+        if left_out > 0 {
+            self.refusals.left_out(py, &handle.link, left_out, ends);
+        }
+        begun
     }
 
     /// Calls the application, which gives its coroutine; with it goes the scope.

@@ -284,7 +284,10 @@ impl Server {
 
     /// Totals since the start; refusals by reason.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = self.link.lock().reactor.stats().clone();
+        let state = self.link.lock();
+        let stats = state.reactor.stats().clone();
+        let left_out = state.left_out;
+        drop(state);
         let counters = PyDict::new(py);
         counters.set_item("accepted", stats.accepted)?;
         counters.set_item("accept_pauses", stats.accept_pauses)?;
@@ -292,6 +295,7 @@ impl Server {
         counters.set_item("requests", stats.requests)?;
         counters.set_item("bytes_in", stats.bytes_in)?;
         counters.set_item("bytes_out", stats.bytes_out)?;
+        counters.set_item("headers_left_out", left_out)?;
         for (fault, count) in stats.refusals() {
             counters.set_item(format!("refused_{}", fault.code()), count)?;
         }
