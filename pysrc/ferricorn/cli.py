@@ -309,7 +309,8 @@ PARAMETERS: list[click.Parameter] = [
     _option(
         "--drain-delay",
         "Seconds to go on serving when asked to end, before --timeout-graceful-shutdown counts: "
-        "scope['extensions']['ferricorn.drain'] says so, and responses close their connections.",
+        "scope['extensions']['ferricorn.drain'] (WSGI: environ['ferricorn.drain']) says so, and "
+        "responses close their connections.",
         float,
     ),
     _option(

@@ -452,6 +452,8 @@ class Config:
         app = self.load_app()
         interface = interface_of(app) if self.interface == "auto" else self.interface
         self.interface = interface
+        if self.http != "auto":
+            logger.info("The native HTTP core serves in the place of '%s'.", self.http)
         if interface == "wsgi":
             if self.driver == "protocol":
                 logger.error("Error loading WSGI app. Threads serve it, and no driver but auto.")
@@ -467,8 +469,6 @@ class Config:
         if self.proxy_headers:
             trusted = TrustedHosts(self.forwarded_allow_ips)
             self.loaded_app = BehindProxies(self.loaded_app, trusted, self.forwarded_headers)
-        if self.http != "auto":
-            logger.info("The native HTTP core serves in the place of '%s'.", self.http)
         if self.ws not in ("auto", "none"):
             logger.info("The native WebSocket core serves in the place of '%s'.", self.ws)
         self.loaded = True

@@ -191,6 +191,7 @@ class Server:
         config = self.config
         app = config.loaded_app
         form = config.access_format() if config.access_log else None
+        drain = DrainEvent(self._drains)
         return _native.Server(
             app.app if isinstance(app, BehindProxies) else app,
             loop,
@@ -213,9 +214,9 @@ class Server:
             timeout_write=config.timeout_write,
             proxy_peers=config.proxy_peers if config.proxy_protocol else None,
             poll=poll,
-            drain=DrainEvent(self._drains),
+            drain=drain,
             board=self.board if poll else None,
-            wsgi=Threads(config) if config.interface == "wsgi" else None,
+            wsgi=Threads(config, drain) if config.interface == "wsgi" else None,
         )
 
     async def main_loop(self) -> None:

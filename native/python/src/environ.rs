@@ -31,7 +31,7 @@ keys! {
     server_name = "SERVER_NAME", server_port = "SERVER_PORT", server_protocol = "SERVER_PROTOCOL",
     remote_addr = "REMOTE_ADDR", remote_port = "REMOTE_PORT", content_length = "CONTENT_LENGTH",
     cookie = "HTTP_COOKIE", host = "HTTP_HOST", transfer_encoding = "HTTP_TRANSFER_ENCODING",
-    url_scheme = "wsgi.url_scheme",
+    request_id = "HTTP_X_REQUEST_ID", url_scheme = "wsgi.url_scheme",
 }
 
 pub struct Environs {
@@ -154,6 +154,14 @@ impl Environs {
             environ.set_item(&self.keys.content_length, length.to_string())?;
         }
         Ok(())
+    }
+
+    /// The request has this id: its own, or one that was made for it.
+    ///
+    /// # Errors
+    /// If Python is out of memory.
+    pub fn identify(&self, environ: &Bound<'_, PyDict>, id: &[u8]) -> PyResult<()> {
+        environ.set_item(&self.keys.request_id, native(environ.py(), id))
     }
 
     /// Has the environ say what trusted proxies report, which the scope says already.

@@ -64,6 +64,9 @@ impl Wsgi {
         if let Some(scope) = reported {
             self.environs.believe(&link.names, &environ, scope)?;
         }
+        if let Some(id) = request_id(link, handle.id) {
+            self.environs.identify(&environ, &id)?;
+        }
         let head = head.method.of(input) == b"HEAD";
         let mut state = link.lock();
         state.tasks.keep(place, None, environ.clone().unbind());
@@ -168,4 +171,12 @@ impl Wsgi {
         });
         Ok(())
     }
+}
+
+/// The id of a request, where the access log shows it.
+fn request_id(link: &Link, id: ExchangeId) -> Option<Vec<u8>> {
+    link.format()?;
+    let mut state = link.lock();
+    let record = state.current(id)?.record.as_ref()?;
+    record.request_id.clone()
 }

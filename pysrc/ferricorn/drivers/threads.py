@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ferricorn.config import Config
+    from ferricorn.drain import DrainEvent
     from ferricorn.endpoint import Endpoint
     from ferricorn.typing import Scope
 
@@ -51,12 +52,12 @@ def end_past_threads(status: int) -> None:
 class Threads:
     """What the native floor has to know of a WSGI application's threads."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, drain: DrainEvent) -> None:
         self.fresh = config.reset_contextvars
         self.threads = config.threads
         self.queue = config.wsgi_queue
         self.memory = config.wsgi_buffer_size
-        self.environ = _template(config)
+        self.environ = {**_template(config), "ferricorn.drain": drain}
         self.report: Callable[[Scope], None] | None = None
         if config.proxy_headers:
             trusted = TrustedHosts(config.forwarded_allow_ips)
