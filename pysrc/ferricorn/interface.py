@@ -167,8 +167,9 @@ def _argument_counts(function: Any) -> range | None:
 def _is_of_wsgi(function: Any) -> bool:
     """Say whether the code that takes the call is of a package that only knows WSGI."""
     # Not `__module__`, which decorators copy.
-    module = getattr(_bare(function), "__globals__", {}).get("__name__", "")
-    return module.partition(".")[0] in _WSGI_PACKAGES
+    names = getattr(_bare(function), "__globals__", None)
+    module = names.get("__name__") if isinstance(names, dict) else None
+    return str(module).partition(".")[0] in _WSGI_PACKAGES
 
 
 def _bare(function: Any) -> Any:
