@@ -150,4 +150,7 @@ class Server:
         """Return what is under way: runs of the application, connections that wait for a peer."""
 
     def counters(self) -> dict[str, int]:
-        """Return totals since the start: accepted, bytes_in, bytes_out, refusals by reason."""
+        """Return totals since the start: accepted, bytes_in, bytes_out, refusals by reason.
+
+        `headers_left_out` counts lines that no environ has, for the underscores in their names.
+        """

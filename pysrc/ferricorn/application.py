@@ -10,10 +10,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ferricorn.importer import ImportFromStringError, import_from_string
-from ferricorn.interface import looks_like_factory
+from ferricorn.interface import detect_interface, looks_like_factory, recognise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ferricorn.interface import Interface
 
 STARTUP_FAILURE = 3
 """The exit status of a server that could not start."""
@@ -37,6 +39,20 @@ def find_application(named: Any, *, factory: bool) -> Any:
             "but please consider setting the --factory flag explicitly."
         )
     return app
+
+
+def interface_of(app: Any) -> Interface:
+    """Return the interface that the application speaks; the log says so if that is a guess."""
+    found = recognise(app)
+    if found is not None:
+        return found
+    guess = detect_interface(app)
+    logger.warning(
+        "The arguments of the application do not say what it is. It is called as ASGI %s: "
+        "set --interface if it is something else.",
+        guess.removeprefix("asgi"),
+    )
+    return guess
 
 
 def _call_factory(factory: Callable[[], Any]) -> Any:

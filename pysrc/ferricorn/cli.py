@@ -322,7 +322,8 @@ PARAMETERS: list[click.Parameter] = [
     _option(
         "--drain-delay",
         "Seconds to go on serving when asked to end, before --timeout-graceful-shutdown counts: "
-        "scope['extensions']['ferricorn.drain'] says so, and responses close their connections.",
+        "scope['extensions']['ferricorn.drain'] (WSGI: environ['ferricorn.drain']) says so, and "
+        "responses close their connections.",
         float,
     ),
     _option(
@@ -361,7 +362,7 @@ PARAMETERS: list[click.Parameter] = [
     _option("--h11-max-incomplete-event-size", "Maximum size of a request's head.", int),
     _switch(
         "--reset-contextvars",
-        "Run each ASGI request in a fresh contextvars.Context. Hides context set in the lifespan.",
+        "Run each request in a fresh contextvars.Context. Hides context set in the lifespan.",
     ),
     _switch(
         "--factory",

@@ -18,10 +18,9 @@ import sys
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
-from ferricorn.application import STARTUP_FAILURE, find_application
+from ferricorn.application import STARTUP_FAILURE, find_application, interface_of
 from ferricorn.endpoint import Address, Endpoint
 from ferricorn.importer import ImportFromStringError, import_from_string
-from ferricorn.interface import detect_interface
 from ferricorn.lifespan.mounts import LifespanOfMounts
 from ferricorn.lifespan.threads import LifespanOfThreads
 from ferricorn.logging import (  # noqa: F401 (uvicorn's users import the levels from here)
@@ -459,13 +458,13 @@ class Config:
         """
         self.lifespan_class = import_from_string(LIFESPAN[self.lifespan])
         app = self.load_app()
-        interface = detect_interface(app) if self.interface == "auto" else self.interface
+        interface = interface_of(app) if self.interface == "auto" else self.interface
         self.interface = interface
         self.sites = [self._mount(*mount) for mount in self._mounts]
         self.sites.append(Site(self, "", app, interface))
         self.loaded_app = self.sites[-1].forwarded
         if self.lifespan != "off":
-            if all(site.environ is not None for site in self.sites):
+            if self.only_wsgi:
                 self.lifespan_class = LifespanOfThreads
             elif self._mounts:
                 self.lifespan_class = LifespanOfMounts
@@ -477,12 +476,17 @@ class Config:
 
     def _mount(self, path: str, named: Any) -> Site:
         app = find_application(named, factory=False)
-        return Site(self, path, app, detect_interface(app))
+        return Site(self, path, app, interface_of(app))
+
+    @property
+    def only_wsgi(self) -> bool:
+        """Whether no application speaks ASGI."""
+        return all(site.environ is not None for site in self.sites)
 
     @property
     def threads_lead(self) -> bool:
-        """Whether threads see to the sockets: all speak WSGI, and no driver was asked for."""
-        return self.driver == "auto" and all(site.environ is not None for site in self.sites)
+        """Whether threads see to the sockets: nobody needs the loop or asked for a driver."""
+        return self.driver == "auto" and self.only_wsgi
 
     def load_app(self) -> Any:
         """Import the application, or call the factory that makes it."""

@@ -185,8 +185,9 @@ class Server:
         await self._driver.start(self._endpoint)
         self.servers = self._driver.servers
 
-        self._endpoint.announce()
+        # Threads serve already: whoever reads the line may ask for the end at once.
         self.started = True
+        self._endpoint.announce()
 
     def _make_native(self, loop: asyncio.AbstractEventLoop, *, poll: bool) -> _native.Server:
         config = self.config

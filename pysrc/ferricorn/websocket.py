@@ -39,8 +39,8 @@ class WebSockets(NamedTuple):
 
     @classmethod
     def of(cls, config: Config) -> WebSockets | None:
-        """Return what the options say, None where WebSockets are switched off."""
-        if config.ws == "none":
+        """Return what the options say, None where there are none: switched off, or with WSGI."""
+        if config.ws == "none" or config.only_wsgi:
             return None
         return cls(
             max_size=config.ws_max_size,

@@ -1,12 +1,15 @@
 """The two applications by which PEP 3333 introduces WSGI: a function, and a class.
 
 The class itself is what the server calls: it makes an instance for each request, and iterates it.
+Around them there is what takes anything and passes it on, and may say of what or not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import wraps
 from typing import Any
+from wsgiref.validate import validator
 
 
 def simple_wsgi_app(environ: Any, start_response: Any) -> list[bytes]:
@@ -44,3 +47,17 @@ method = instance.__call__
 def make() -> Any:
     """Make the application."""
     return simple_wsgi_app
+
+
+@wraps(simple_wsgi_app)
+def decorated(*args: Any, **kwargs: Any) -> Any:
+    """Say what is called, as a good decorator does."""
+    return simple_wsgi_app(*args, **kwargs)
+
+
+def silent(*args: Any) -> Any:
+    """Say nothing."""
+    return simple_wsgi_app(*args)
+
+
+validated = validator(simple_wsgi_app)

@@ -35,6 +35,12 @@ def server_variables(environ: Environ, start_response: StartResponse) -> Iterabl
 
 
 @routes
+def drains(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Tell whether the server has been asked to end."""
+    return respond_json(start_response, environ["ferricorn.drain"].is_set())
+
+
+@routes
 def spoiled(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Change the environment, as an application may; tell if an earlier request's was seen."""
     seen = "spoiled" in environ or environ["wsgi.version"] != (1, 0)

@@ -16,7 +16,7 @@ from tests.frameworks.conftest import Serve
 from tests.support.server import Server
 
 
-@pytest.fixture(params=["wsgi", "by_ours", "by_a2wsgi", "by_asgiref"])
+@pytest.fixture(params=["wsgi", "by_ours", "by_a2wsgi", "by_asgiref", "by_starlette"])
 def archive(serve: Serve, everywhere: dict[str, str], request: pytest.FixtureRequest) -> Server:
     return serve(f"wsgi_archive:{request.param}")
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.apps.wsgi import respond
 from tests.conftest import StartServer
-from tests.support.server import Server
+from tests.process.test_embedding import in_a_thread
+from tests.support.client import Client
+from tests.support.server import PATIENCE, Server
 from tests.wsgi.conftest import Serve
+
+import ferricorn
 
 APP = "tests.apps.wsgi_requests:app"
 
@@ -211,6 +218,37 @@ def test_names_with_an_underscore_are_dropped(here: Server) -> None:
     assert told.get("CONTENT_TYPE", "") == ""
     assert told["HTTP_X_RIGHT"] == "1"
     assert not [name for name in told if name.startswith(("HTTP__", "HTTP_CONTENT"))]
+
+
+def test_the_log_says_so_once_and_not_what_they_were(fresh: Serve) -> None:
+    server = fresh(APP)
+    with server.connect() as client:
+        for _ in range(5):
+            client.get("/environ", ("X_Spoofed", "a"), ("x_spoofed", "b"), ("x-right", "c"))
+    # Then the log is complete.
+    server.stop()
+    (line,) = server.lines("underscore")
+    assert re.fullmatch(
+        r"WARNING:  Headers with an underscore in their names were left out of the environ: 2 "
+        r"\(from 127\.0\.0\.1:\d+\)",
+        line,
+    )
+    assert not server.lines("(?i)spoofed")
+
+
+def test_they_are_counted() -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        return respond(start_response)
+
+    server = ferricorn.Server(ferricorn.Config(app, port=0, log_config=None, access_log=False))
+    with in_a_thread(server):
+        address = server.servers[0].sockets[0].getsockname()
+        with Client(socket.create_connection(address, timeout=PATIENCE)) as client:
+            for _ in range(3):
+                client.get("/", ("x_one", "1"), ("x-two", "2"), ("x_three_", "3"))
+        native: Any = server.server_state.native
+        assert native.counters()["headers_left_out"] == 6
+        assert native.counters()["requests"] == 3
 
 
 def test_many_headers(here: Server) -> None:

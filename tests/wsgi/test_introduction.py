@@ -18,8 +18,9 @@ def expect_quiet(server: Server) -> None:
     assert not server.lines("ERROR|WARNING|Traceback")
 
 
-def test_the_function(served: Serve, interface: str) -> None:
-    server = served(f"{MODULE}:simple_wsgi_app", interface=interface)
+@pytest.mark.parametrize("name", ["simple_wsgi_app", "decorated", "validated"])
+def test_the_function(served: Serve, name: str, interface: str) -> None:
+    server = served(f"{MODULE}:{name}", interface=interface)
     with server.connect() as client:
         for method in ("GET", "POST", "PUT"):
             client.request(method, "/anything?at=all", body=b"ignored")
@@ -43,6 +44,18 @@ def test_the_class(served: Serve, name: str, interface: str) -> None:
             assert response["content-type"] == "text/plain"
             assert response.body == b"Hello, %d" % number
     expect_quiet(server)
+
+
+def test_who_says_nothing_has_to_be_told(served: Serve) -> None:
+    server = served(f"{MODULE}:silent", interface="wsgi")
+    assert server.get("/").body == b"Hello, world!\n"
+    expect_quiet(server)
+
+
+def test_the_log_says_who_says_nothing(fresh: Serve) -> None:
+    server = fresh(f"{MODULE}:silent")
+    server.wait_for("WARNING.*called as ASGI 3: set --interface")
+    assert server.get("/").status == 500
 
 
 def test_a_factory(served: Serve) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 
+import pytest
 from tests.wsgi.conftest import Serve
 
 
-def test_it_shows_the_environment(served: Serve) -> None:
-    # Its signature is that of the function inside, which takes a request: it has to be said.
-    server = served("werkzeug.testapp:test_app", interface="wsgi")
+@pytest.mark.parametrize("interface", ["auto", "wsgi"])
+def test_it_shows_the_environment(served: Serve, interface: str) -> None:
+    # Its signature is that of the function inside, which takes a request.
+    server = served("werkzeug.testapp:test_app", interface=interface)
     with server.connect() as client:
         for number in range(3):
             response = client.get(f"/a%20b?number={number}", ("X-Shown", f"<{number}>"))

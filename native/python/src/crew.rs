@@ -11,6 +11,8 @@ pub struct Crew {
     pub pool: Arc<Pool>,
     /// `(function)`: has a new thread call it.
     pub spawn: Py<PyAny>,
+    /// Each request has a context of its own.
+    pub fresh: bool,
 }
 
 impl Crew {

@@ -29,9 +29,8 @@ keys! {
     request_method = "REQUEST_METHOD", script_name = "SCRIPT_NAME", path_info = "PATH_INFO",
     query_string = "QUERY_STRING", raw_uri = "RAW_URI", request_uri = "REQUEST_URI",
     server_name = "SERVER_NAME", server_port = "SERVER_PORT", server_protocol = "SERVER_PROTOCOL",
-    remote_addr = "REMOTE_ADDR", remote_port = "REMOTE_PORT",
-    cookie = "HTTP_COOKIE", host = "HTTP_HOST",
-    url_scheme = "wsgi.url_scheme",
+    remote_addr = "REMOTE_ADDR", remote_port = "REMOTE_PORT", cookie = "HTTP_COOKIE", host = "HTTP_HOST",
+    request_id = "HTTP_X_REQUEST_ID", url_scheme = "wsgi.url_scheme",
 }
 
 pub struct Environs {
@@ -43,7 +42,7 @@ pub struct Environs {
     /// Keys and values.
     memo: Memo<(Py<PyString>, Py<PyString>)>,
     http_10: Py<PyString>,
-    /// Header lines that were left out for their underscores.
+    /// Header lines that were left out for their underscores, until somebody takes the count.
     pub left_out: u64,
 }
 
@@ -154,6 +153,14 @@ impl Environs {
             }
         }
         Ok(())
+    }
+
+    /// The request has this id: its own, or one that was made for it.
+    ///
+    /// # Errors
+    /// If Python is out of memory.
+    pub fn identify(&self, environ: &Bound<'_, PyDict>, id: &[u8]) -> PyResult<()> {
+        environ.set_item(&self.keys.request_id, native(environ.py(), id))
     }
 
     /// Has the environ say what trusted proxies report, which the scope says already.

@@ -2,7 +2,7 @@
 //!
 //! It holds what `PyO3` has no safe or no fast form for, and nothing else: the type of the callables
 //! that an application gets as `receive` and `send` (vectorcall: no argument tuple for a call), one
-//! step of a foreign coroutine (`PyIter_Send`), a `bytes` object whose contents the engine may read
+//! step of a foreign coroutine (`PyIter_Send`), contexts, a `bytes` object whose contents the engine may read
 //! without the interpreter, a `str` of much ASCII, memory that processes share, and duplicates of descriptors that Python owns.
 
 #![allow(unsafe_code)]
@@ -179,6 +179,32 @@ pub fn call_in_context(
         return Err(PyErr::fetch(py));
     }
     called.map(drop)
+}
+
+/// An empty context, which its thread is in until this is dropped.
+pub struct NewContext<'py>(Bound<'py, PyAny>);
+
+impl<'py> NewContext<'py> {
+    /// # Errors
+    /// If Python is out of memory.
+    pub fn enter(py: Python<'py>) -> PyResult<Self> {
+        // SAFETY: we are attached; the result is a new reference or null with an exception set.
+        let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_New()) }?;
+        // SAFETY: it is a context, and we are attached.
+        if unsafe { ffi::PyContext_Enter(context.as_ptr()) } < 0 {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(Self(context))
+    }
+}
+
+impl Drop for NewContext<'_> {
+    fn drop(&mut self) {
+        // SAFETY: it is a context that was entered, and by this thread: a `Bound` stays in its own.
+        if unsafe { ffi::PyContext_Exit(self.0.as_ptr()) } < 0 {
+            PyErr::fetch(self.0.py()).write_unraisable(self.0.py(), None);
+        }
+    }
 }
 
 /// A descriptor of our own for what `fd` refers to.

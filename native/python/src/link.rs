@@ -70,6 +70,8 @@ pub struct State {
     /// WebSockets whose applications have not heard everything, though the connections are gone.
     /// Bounded like these.
     pub parted: HashMap<ExchangeId, Box<Socket>>,
+    /// Header lines that were left out of environs for the underscores in their names.
+    pub left_out: u64,
     /// The continuation is on the loop's list already.
     pub scheduled: bool,
     /// The server's end has cancelled what still ran.
@@ -226,6 +228,7 @@ impl Link {
             tasks: Tasks::default(),
             departed: HashMap::new(),
             parted: HashMap::new(),
+            left_out: 0,
             scheduled: false,
             aborted: false,
         };

@@ -123,9 +123,6 @@ impl Service {
         fields: &[Field],
         arena: &[u8],
     ) {
-        if request.head.upgrade == Upgrade::Other {
-            self.refusals.note(py, link, "Unsupported upgrade request.");
-        }
         if let Err(error) = self.start(py, link, request, fields, arena) {
             let socket = link.lock().socket(request.exchange).is_some();
             let handle = request.handle(link, socket);
@@ -145,6 +142,9 @@ impl Service {
         let index = site::find(&self.sites, request.target(arena));
         let speaks_wsgi = self.sites[index].environs.is_some();
         let socket = request.is_socket() && !speaks_wsgi;
+        if request.head.upgrade == Upgrade::Other || (request.is_socket() && !socket) {
+            self.refusals.note(py, link, "Unsupported upgrade request.");
+        }
         let Some((ends, place)) = self.admit(py, link, request, arena, speaks_wsgi) else {
             return Ok(());
         };
@@ -184,8 +184,15 @@ impl Service {
         let (Some(environ), Some(intake)) = (environ, &self.intake) else {
             return Ok(());
         };
+        let left_out = site
+            .environs
+            .as_mut()
+            .map_or(0, |environs| std::mem::take(&mut environs.left_out));
+        if left_out > 0 {
+            self.refusals.left_out(py, &handle.link, left_out, ends);
+        }
         let wanted = Wanted {
-            application: site.application.clone_ref(py),
+            application: self.sites[index].application.clone_ref(py),
             environ: environ.unbind(),
             place,
             head: request.head.method.of(request.input) == b"HEAD",

@@ -308,7 +308,10 @@ impl Server {
 
     /// Totals since the start; refusals by reason.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = self.link.lock().reactor.stats().clone();
+        let state = self.link.lock();
+        let stats = state.reactor.stats().clone();
+        let left_out = state.left_out;
+        drop(state);
         let counters = PyDict::new(py);
         counters.set_item("accepted", stats.accepted)?;
         counters.set_item("accept_pauses", stats.accept_pauses)?;
@@ -316,6 +319,7 @@ impl Server {
         counters.set_item("requests", stats.requests)?;
         counters.set_item("bytes_in", stats.bytes_in)?;
         counters.set_item("bytes_out", stats.bytes_out)?;
+        counters.set_item("headers_left_out", left_out)?;
         for (fault, count) in stats.refusals() {
             counters.set_item(format!("refused_{}", fault.code()), count)?;
         }
@@ -356,6 +360,7 @@ impl Mounted<'_> {
         };
         if let Some(environ) = &self.environ {
             environ.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
+            environ.set_item("ferricorn.drain", drain)?;
         }
         Ok(Site {
             application: self.application,
@@ -374,6 +379,7 @@ impl Mounted<'_> {
 #[derive(FromPyObject)]
 struct Staff {
     spawn: Py<PyAny>,
+    fresh: bool,
     threads: usize,
     queue: usize,
     memory: usize,
@@ -401,8 +407,12 @@ impl Staff {
             pool: Arc::clone(&pool),
             memory: self.memory,
         };
-        let spawn = self.spawn;
-        Ok((intake, Crew { pool, spawn }))
+        let crew = Crew {
+            pool,
+            spawn: self.spawn,
+            fresh: self.fresh,
+        };
+        Ok((intake, crew))
     }
 }
 

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use ferricorn_engine::ExchangeId;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -13,6 +14,7 @@ use crate::environ::Environs;
 use crate::exchange::Handle;
 use crate::format::{REQUEST_ID, RequestId, is_request_id};
 use crate::http::Callables;
+use crate::link::Link;
 use crate::record::Record;
 use crate::scope::{self, Arrived, Ends, Scopes, percent_decoded};
 
@@ -84,6 +86,9 @@ impl Site {
             report.bind(py).call1((&scope,))?;
             environs.believe(&handle.link.names, &environ, &scope)?;
         }
+        if let Some(id) = request_id(&handle.link, handle.id) {
+            environs.identify(&environ, &id)?;
+        }
         Ok(Some(environ))
     }
 
@@ -154,4 +159,12 @@ pub fn find(sites: &[Site], target: &[u8]) -> usize {
         .iter()
         .position(|site| site.holds(&path))
         .unwrap_or(sites.len() - 1)
+}
+
+/// The id of a request, where the access log shows it.
+fn request_id(link: &Link, id: ExchangeId) -> Option<Vec<u8>> {
+    link.format()?;
+    let mut state = link.lock();
+    let record = state.current(id)?.record.as_ref()?;
+    record.request_id.clone()
 }

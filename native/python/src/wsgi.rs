@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::exchange::{Handle, Sent};
-use crate::ffi;
+use crate::ffi::{self, NewContext};
 use crate::link::{Phase, Wanted};
 use crate::message::{FilePart, Headers, Message, Octets, latin_1};
 use crate::names::empty;
@@ -35,8 +35,8 @@ pub struct Job {
 }
 
 impl Job {
-    /// Runs the application, and sees its response to the end.
-    pub fn run(self, py: Python<'_>) {
+    /// Runs the application, and sees its response to the end. If `fresh`, in a context of its own.
+    pub fn run(self, py: Python<'_>, fresh: bool) {
         let Self { handle, wanted } = self;
         let Wanted {
             application,
@@ -44,10 +44,13 @@ impl Job {
             place,
             head,
         } = wanted;
-        let end = match Response::new(py, handle.clone(), head) {
+        let context = fresh.then(|| NewContext::enter(py)).transpose();
+        let begun =
+            context.and_then(|context| Ok((context, Response::new(py, handle.clone(), head)?)));
+        let end = match begun {
             // Nobody waits for it.
-            Ok(response) if response.get().is_gone() => End::Cancelled,
-            Ok(response) => {
+            Ok((_, response)) if response.get().is_gone() => End::Cancelled,
+            Ok((_context, response)) => {
                 let called = call(application.bind(py), environ.bind(py), &response);
                 let ended = called.and_then(|()| response.get().end(py));
                 match ended {

@@ -65,6 +65,7 @@ class Threads:
     """What the native floor has to know of the threads."""
 
     def __init__(self, config: Config) -> None:
+        self.fresh = config.reset_contextvars
         self.threads = config.threads
         self.queue = config.wsgi_queue
         self.memory = config.wsgi_buffer_size

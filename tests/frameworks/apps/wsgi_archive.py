@@ -1,7 +1,8 @@
-"""One WSGI application, as it is and made ASGI by two adapters: `a2wsgi` and `asgiref`.
+"""One WSGI application, as it is, and made ASGI by our adapter and by others.
 
-Both run it in threads, where it reads its input and yields its output without a loop: a2wsgi while
-the body still comes, asgiref when all of it is there. The application itself names neither.
+All run it in threads, where it reads its input and yields its output without a loop: ours and
+a2wsgi's while the body still comes, the others when all of it is there. The application itself
+names none of them. Each adapter is also mounted in a Starlette and in a FastAPI application.
 """
 
 from __future__ import annotations
@@ -10,14 +11,23 @@ import hashlib
 import json
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import a2wsgi
 from asgiref.wsgi import WsgiToAsgi
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from ferricorn.middleware.wsgi import WSGIMiddleware
+
+with warnings.catch_warnings():
+    # Starlette refers to a2wsgi, and people stay with what they have.
+    warnings.simplefilter("ignore")
+    from starlette.middleware.wsgi import WSGIMiddleware as WSGIMiddlewareOfStarlette
 
 Environ = dict[str, Any]
 Answer = Callable[..., Any]
@@ -48,6 +58,10 @@ def tell(environ: Environ, answer: Answer) -> Iterable[bytes]:
     return respond(answer, told)
 
 
+def place(environ: Environ, answer: Answer) -> Iterable[bytes]:
+    return respond(answer, [environ["SCRIPT_NAME"], environ["PATH_INFO"]])
+
+
 def digest(environ: Environ, answer: Answer) -> Iterable[bytes]:
     digest = hashlib.sha256()
     size = 0
@@ -76,9 +90,40 @@ def broken(environ: Environ, answer: Answer) -> Iterable[bytes]:
     raise LookupError("no such shelf")
 
 
-ROUTES = {"tell": tell, "digest": digest, "stream": stream, "live": live, "broken": broken}
+def failing(environ: Environ, answer: Answer) -> Iterator[bytes]:
+    """Fail when a part was given."""
+    answer("200 OK", [("Content-Type", "text/plain")])
+    yield b"first"
+    raise LookupError("no second part")
+
+
+ROUTES = {
+    "tell": tell,
+    "place": place,
+    "digest": digest,
+    "stream": stream,
+    "live": live,
+    "broken": broken,
+    "failing": failing,
+}
 
 
 by_ours = WSGIMiddleware(wsgi)
 by_a2wsgi = a2wsgi.WSGIMiddleware(wsgi)
 by_asgiref = WsgiToAsgi(wsgi)
+by_starlette = WSGIMiddlewareOfStarlette(wsgi)
+
+adapters: dict[str, Any] = {
+    "ours": by_ours,
+    "a2wsgi": by_a2wsgi,
+    "asgiref": by_asgiref,
+    "starlette": by_starlette,
+}
+
+in_starlette = Starlette(
+    routes=[Mount("/mounted", routes=[Mount(f"/{name}", adapters[name]) for name in adapters])]
+)
+
+in_fastapi = FastAPI()
+for name, adapter in adapters.items():
+    in_fastapi.mount(f"/mounted/{name}", adapter)
