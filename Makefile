@@ -11,7 +11,7 @@ export PYTHON PROFILE
 
 BIN = .venv/bin
 
-.PHONY: help build run test bench conformance docs fuzz fmt lint types rust python endure clean
+.PHONY: help build run test bench slow conformance docs fuzz fmt lint types rust python endure clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ test: ## every check and every test
 
 bench: ## compare with other servers under load
 	@ci/bench $(ARGS)
+
+slow: ## measure what slow clients cost good ones
+	@PROFILE=release ci/setup
+	FERRICORN_BENCH_PYTHON=$(CURDIR)/$(BIN)/python $(BIN)/python benchmarks/slow.py $(ARGS)
 
 docs: ## the documentation, into site/
 	@ci/setup

@@ -62,7 +62,7 @@ def measure(server: Server, row: Row, seconds: float, warm_up: float) -> Sample:
             return _quiet(process, row)
         if row.kind == "lag":
             ask(process.port, "/start")
-        _run_client(process, row, warm_up)
+        run_client(process, row, warm_up)
         if row.kind == "lag":
             ask(process.port, "/start")
         sample = _load(process, row, seconds)
@@ -73,7 +73,7 @@ def measure(server: Server, row: Row, seconds: float, warm_up: float) -> Sample:
 
 def _load(process: Process, row: Row, seconds: float) -> Sample:
     before, started, machine = process.time(), time.monotonic(), _machine_time()
-    result = _run_client(process, row, seconds)
+    result = run_client(process, row, seconds)
     after, elapsed, others = process.time(), time.monotonic() - started, _machine_time() - machine
     requests = result["requests"]
     total = (after.total - before.total) * 1e6 / requests
@@ -103,8 +103,8 @@ def _machine_time() -> float:
     return busy - own.user - own.system - own.children_user - own.children_system
 
 
-def _run_client(process: Process, row: Row, seconds: float) -> dict[str, int]:
-    """Run the client and return its RESULT line."""
+def run_client(process: Process, row: Row, seconds: float) -> dict[str, int]:
+    """Run the client and return its RESULT line; a single answer that is amiss is an error."""
     command = (_messenger if row.kind == "messages" else _wrk)(process, row, seconds)
     run = subprocess.run(
         ["taskset", "-c", CLIENT_CORE, *command], capture_output=True, text=True, check=False

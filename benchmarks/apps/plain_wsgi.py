@@ -28,3 +28,16 @@ def sleep(environ: Any, start_response: Any) -> list[bytes]:
     time.sleep(0.01)
     start_response("200 OK", _HEADERS)
     return _HELLO
+
+
+_LARGE = bytes(65_536)
+
+
+def mixed(environ: Any, start_response: Any) -> Any:
+    """Do as the path says: `/large` is 6 MiB, which is more than the kernel keeps for a client."""
+    if environ["PATH_INFO"] == "/sleep":
+        return sleep(environ, start_response)
+    if environ["PATH_INFO"] != "/large":
+        return post(environ, start_response)
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(6 << 20))])
+    return (_LARGE for _ in range(96))

@@ -12,7 +12,9 @@ routes = Routes()
 app = routes.app
 bare = routes.bare
 
-SIZE = 1 << 20
+# More than the kernel takes of a response whose client does not read: 4 MiB, by default.
+SIZE = 6 << 20
+_LARGE = bytes(SIZE)
 
 # Longer than any test waits, so that the test fails and not the barrier.
 _ten = threading.Barrier(10, timeout=60)
@@ -78,17 +80,17 @@ def length(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 @routes
-def mebibyte(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with a mebibyte at once."""
-    return respond(start_response, bytes(SIZE))
+def large(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with some mebibytes at once."""
+    return respond(start_response, _LARGE)
 
 
 @routes
-def mebibyte_in_portions(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with a mebibyte in portions."""
+def large_in_portions(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with some mebibytes in portions."""
     start_response("200 OK", [TEXT, ("Content-Length", str(SIZE))])
-    for _ in range(16):
-        yield bytes(SIZE // 16)
+    for _ in range(96):
+        yield _LARGE[: SIZE // 96]
 
 
 @routes

@@ -15,7 +15,6 @@ import psutil
 import pytest
 from tests.conftest import StartServer
 from tests.process.test_workers import (
-    APP,
     COMPLETE,
     FINISHED,
     STARTED,
@@ -29,7 +28,12 @@ from tests.support.server import PATIENCE, Server
 
 ROUNDS = int(os.environ.get("FERRICORN_TEST_ROUNDS", "2"))
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of Unix")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of Unix"),
+    pytest.mark.parametrize(
+        "app", ["tests.apps.working:app", "tests.apps.wsgi_working:app"], ids=["asgi", "wsgi"]
+    ),
+]
 
 
 @contextmanager
@@ -42,8 +46,8 @@ def everybody(server: Server) -> Iterator[Load]:
     print(f"{sum(strict.bodies.values())} + {fast.requests} requests, none lost")
 
 
-def test_reloads(server: StartServer) -> None:
-    fresh = server(APP, workers=2, access_log=False)
+def test_reloads(server: StartServer, app: str) -> None:
+    fresh = server(app, workers=2, access_log=False)
     workers(fresh)
     with everybody(fresh) as load:
         for turn in range(1, ROUNDS + 1):
@@ -56,17 +60,17 @@ def test_reloads(server: StartServer) -> None:
     assert fresh.lines("Received SIGHUP, restarting processes.")
 
 
-def test_limits_of_requests(server: StartServer) -> None:
+def test_limits_of_requests(server: StartServer, app: str) -> None:
     fresh = server(
-        APP, workers=2, limit_max_requests=100, limit_max_requests_jitter=50, access_log=False
+        app, workers=2, limit_max_requests=100, limit_max_requests_jitter=50, access_log=False
     )
     with everybody(fresh):
         fresh.wait_for_count(FINISHED, ROUNDS)
     assert fresh.lines("it has reached its limit and asks for it")
 
 
-def test_new_parents(server: StartServer) -> None:
-    fresh = server(APP, workers=2, access_log=False)
+def test_new_parents(server: StartServer, app: str) -> None:
+    fresh = server(app, workers=2, access_log=False)
     workers(fresh)
     parent = fresh.pid
     try:
@@ -82,13 +86,13 @@ def test_new_parents(server: StartServer) -> None:
         ended(parent)
 
 
-def test_kills(server: StartServer) -> None:
+def test_kills(server: StartServer, app: str) -> None:
     """What is lost is what was under way in the killed worker, request for request.
 
     It is stopped first, so that what it has is known: who is connected then waits for it, or has an
     answer already. Whatever comes next goes to the others.
     """
-    fresh = server(APP, workers=2, access_log=False, timeout_worker_healthcheck=0)
+    fresh = server(app, workers=2, access_log=False, timeout_worker_healthcheck=0)
     living = set(workers(fresh))
     strict_losses = fast_losses = 0
     with Wrk(fresh) as fast, Load(fresh) as strict:

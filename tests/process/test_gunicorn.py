@@ -26,6 +26,7 @@ pytest.importorskip("gunicorn")
 pytestmark = pytest.mark.skipif(PRODUCT != "ferricorn", reason="the worker is ferricorn's")
 
 APP = "tests.apps.gunicorned:app"
+WSGI = "tests.apps.wsgi_working:app"
 WORKER = "ferricorn.workers.FerricornWorker"
 COMPLETE = "Application startup complete"
 
@@ -82,6 +83,11 @@ def gunicorn() -> Iterator[Callable[..., Gunicorn]]:
         assert not panics, "\n".join(each.log)
 
 
+BOTH = pytest.mark.parametrize(
+    ("app", "settings"), [(APP, {}), (WSGI, {"threads": 4})], ids=["asgi", "wsgi"]
+)
+
+
 class Clients:
     """Threads that send requests, each on a connection of its own, while the block runs."""
 
@@ -124,8 +130,11 @@ class Clients:
                 self._news.notify_all()
 
 
-def test_it_serves_and_ends(gunicorn: Callable[..., Gunicorn]) -> None:
-    server = gunicorn(workers=2)
+@BOTH
+def test_it_serves_and_ends(
+    gunicorn: Callable[..., Gunicorn], app: str, settings: dict[str, int]
+) -> None:
+    server = gunicorn(app, workers=2, **settings)
     pids = server.workers(2)
     assert server.get().text in [str(pid) for pid in pids]
     assert server.stop() == 0
@@ -212,6 +221,47 @@ def test_a_wsgi_application_has_the_threads_of_gunicorn_s_user(
         assert {int(client.response().text) for client in clients} <= {1, 2}
 
 
+def test_threads_that_wait_are_no_hang(gunicorn: Callable[..., Gunicorn]) -> None:
+    server = gunicorn(WSGI, threads=4, timeout=2)
+    (pid,) = server.workers()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(4)]
+        for client in clients:
+            client.request("GET", "/sleeps?4")
+        assert {client.response().text for client in clients} == {str(pid)}
+    assert not server.lines("WORKER TIMEOUT")
+
+
+def test_a_request_in_a_thread_is_answered_at_the_end(
+    gunicorn: Callable[..., Gunicorn], tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    server = gunicorn(WSGI, threads=4)
+    with server.connect() as client:
+        client.request("GET", f"/waits_for?{go}")
+        server.wait_for("^NOTE working$")
+        server.send_signal(signal.SIGTERM)
+        server.wait_for("Waiting for connections to close")
+        go.touch()
+        response = client.response()
+        assert (response.status, response["connection"]) == (200, "close")
+    assert server.wait() == 0
+    assert server.lines("Application shutdown complete")
+
+
+def test_a_thread_that_is_stuck_does_not_keep_gunicorn(
+    gunicorn: Callable[..., Gunicorn], tmp_path: Path
+) -> None:
+    server = gunicorn(WSGI, threads=4, graceful_timeout=4)
+    with server.connect() as client:
+        client.request("GET", f"/waits_for?{tmp_path / 'never'}")
+        server.wait_for("^NOTE working$")
+        assert server.stop() == 0
+        assert client.closed()
+    assert server.lines("Application shutdown complete")
+    assert not server.lines("SIGKILL")
+
+
 def test_access_lines_go_where_gunicorn_s_go_and_the_file_is_reopened(
     gunicorn: Callable[..., Gunicorn], tmp_path: Path
 ) -> None:
@@ -257,8 +307,11 @@ def test_a_worker_s_log_may_be_json(gunicorn: Callable[..., Gunicorn]) -> None:
     assert "meant to fail" in error["traceback"]
 
 
-def test_a_reload_under_load_loses_no_request(gunicorn: Callable[..., Gunicorn]) -> None:
-    server = gunicorn(workers=2)
+@BOTH
+def test_a_reload_under_load_loses_no_request(
+    gunicorn: Callable[..., Gunicorn], app: str, settings: dict[str, int]
+) -> None:
+    server = gunicorn(app, workers=2, **settings)
     old = server.workers(2)
     with Clients(server) as clients:
         for count in (4, 6, 8):
@@ -273,8 +326,11 @@ def test_a_reload_under_load_loses_no_request(gunicorn: Callable[..., Gunicorn])
     assert not server.lines("ERROR|CRITICAL|Traceback")
 
 
-def test_a_worker_that_has_served_enough_is_replaced(gunicorn: Callable[..., Gunicorn]) -> None:
-    server = gunicorn(workers=2, max_requests=50, max_requests_jitter=20)
+@BOTH
+def test_a_worker_that_has_served_enough_is_replaced(
+    gunicorn: Callable[..., Gunicorn], app: str, settings: dict[str, int]
+) -> None:
+    server = gunicorn(app, workers=2, max_requests=50, max_requests_jitter=20, **settings)
     server.workers(2)
     with Clients(server) as clients:
         clients.wait_until(lambda: len(clients.bodies) >= 6)

@@ -44,10 +44,10 @@ def edited(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     return {"cwd": tmp_path, "env": env, "reload": True, "reload_delay": 0.05}
 
 
-def write(folder: Path, body: str | None) -> None:
+def write(folder: Path, body: str | None, source: str = SOURCE) -> None:
     """Have the application answer this; None is a file that cannot be imported."""
     draft = folder / "draft"
-    draft.write_text("def" if body is None else SOURCE.format(body=body))
+    draft.write_text("def" if body is None else source.format(body=body))
     os.replace(draft, folder / "edited.py")
 
 

@@ -15,7 +15,7 @@ from tests.support.server import PATIENCE, Server
 from tests.wsgi.conftest import Serve
 
 APP = "tests.apps.wsgi_threads:app"
-SIZE = 1 << 20
+SIZE = 6 << 20
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_clients_that_write_slowly_hold_no_thread(
 
 
 @pytest.mark.parametrize("app", ["app", "bare"])
-@pytest.mark.parametrize("path", ["/mebibyte", "/mebibyte_in_portions"])
+@pytest.mark.parametrize("path", ["/large", "/large_in_portions"])
 def test_clients_that_read_slowly_hold_no_thread(
     fresh: Serve, clients: list[Client], app: str, path: str
 ) -> None:
