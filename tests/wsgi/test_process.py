@@ -71,7 +71,7 @@ def test_a_limit_of_requests_replaces_workers_and_loses_none(fresh: Serve) -> No
     with Load(server) as load:
         load.wait_for_more()
     assert not load.failures
-    assert server.lines("it has served its number of requests")
+    assert server.lines("it has reached its limit and asks for it")
 
 
 def test_a_preloaded_application_is_imported_once(fresh: Serve) -> None:

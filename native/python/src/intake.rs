@@ -86,8 +86,12 @@ impl Intake {
         };
         let place = collecting.wanted.place;
         if let Err(error) = self.push(py, &handle, collecting, piece, end) {
-            let text = "The body of a request could not be kept.";
-            link.report(py, ERROR, text, Some(&error));
+            let folder = std::env::temp_dir();
+            let text = format!(
+                "The body of a request could not be kept, in memory or in a file in {}.",
+                folder.display()
+            );
+            link.report(py, ERROR, &text, Some(&error));
             finish(py, &handle, Some(place), End::Failed);
         }
         true

@@ -10,9 +10,13 @@ use std::os::fd::IntoRawFd;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+/// Pieces in memory are joined up to so many bytes: each is copied once more, into Python's memory.
+const PIECE: usize = 256 * 1024;
+
 #[derive(Default)]
 pub struct Spool {
-    bytes: Vec<u8>,
+    /// What is in memory.
+    pieces: Vec<Vec<u8>>,
     file: Option<File>,
     length: u64,
 }
@@ -31,14 +35,18 @@ impl Spool {
         if let Some(file) = &mut self.file {
             return file.write_all(piece);
         }
-        if self.bytes.len() + piece.len() <= limit {
-            self.bytes.extend_from_slice(piece);
+        if self.length <= limit as u64 {
+            match self.pieces.last_mut() {
+                Some(last) if last.len() + piece.len() <= PIECE => last.extend_from_slice(piece),
+                _ => self.pieces.push(piece.to_vec()),
+            }
             return Ok(());
         }
         let mut file = tempfile::tempfile()?;
-        file.write_all(&self.bytes)?;
+        for earlier in std::mem::take(&mut self.pieces) {
+            file.write_all(&earlier)?;
+        }
         file.write_all(piece)?;
-        self.bytes = Vec::new();
         self.file = Some(file);
         Ok(())
     }
@@ -49,7 +57,17 @@ impl Spool {
     /// If Python cannot make one.
     pub fn into_file<'py>(self, py: Python<'py>, io: &Io) -> PyResult<Bound<'py, PyAny>> {
         let Some(mut file) = self.file else {
-            return io.memory.bind(py).call1((PyBytes::new(py, &self.bytes),));
+            let mut pieces = self.pieces.into_iter().map(|piece| PyBytes::new(py, &piece));
+            if pieces.len() < 2 {
+                return io.memory(py, pieces.next());
+            }
+            let memory = io.memory(py, None)?;
+            let write = memory.getattr("write")?;
+            for piece in pieces {
+                write.call1((piece,))?;
+            }
+            memory.call_method1("seek", (0,))?;
+            return Ok(memory);
         };
         file.rewind()?;
         io.open.bind(py).call1((file.into_raw_fd(), "rb"))
