@@ -76,14 +76,3 @@ def test_an_error_is_500(site: Server) -> None:
     with site.connect() as client:
         assert client.get("/broken").status == 500
         assert client.get("/tell/").status == 200
-
-
-def test_an_error_in_a_response_cuts_it(fresh: Serve) -> None:
-    server = fresh(APP)
-    with server.connect() as client:
-        client.request("GET", "/failing")
-        assert client.head().status == 200
-        rest = client.rest()
-    assert b"first" in rest
-    assert not rest.endswith(b"0\r\n\r\n")
-    server.wait_for("LookupError: no second part")

@@ -305,6 +305,22 @@ def test_a_client_that_leaves_the_queue_gives_up_its_place(
     assert clients[1].response().text == "ok"
 
 
+def test_a_client_that_ends_its_side_in_the_queue_is_answered(
+    fresh: Serve, clients: list[Client], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    server = fresh(APP, threads=1)
+    clients += [server.connect(), server.connect()]
+    clients[0].request("GET", f"/held?{gate}")
+    server.wait_for("^NOTE held$")
+    clients[1].request("GET", "/large_in_portions")
+    clients[1].shutdown()
+    expect_seen(server)
+    gate.touch()
+    assert clients[0].response().text == "held"
+    assert len(clients[1].response().body) == SIZE
+
+
 # The end
 
 

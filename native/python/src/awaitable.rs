@@ -115,7 +115,7 @@ impl Operation {
             },
             State::Send(message) => {
                 match websocket::send_any(&self.handle, py, message.bind(py))? {
-                    Sent::Done => Ok(None),
+                    Sent::Done | Sent::Gone => Ok(None),
                     Sent::Full => self.wait(py, State::Sent),
                 }
             }

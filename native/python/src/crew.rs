@@ -5,12 +5,14 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use crate::pool::{Pool, Relief};
+use crate::wsgi::Offers;
 
 /// The threads of a server. They call its methods `_work` and `_keep`.
 pub struct Crew {
     pub pool: Arc<Pool>,
     /// `(function)`: has a new thread call it.
     pub spawn: Py<PyAny>,
+    pub offers: Arc<Offers>,
     /// Each request has a context of its own.
     pub fresh: bool,
 }

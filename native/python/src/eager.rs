@@ -9,6 +9,7 @@
 //! tasks do, but `all_tasks` does not list it.
 
 use std::ffi::CStr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyKeyError;
@@ -50,10 +51,13 @@ struct Add {
 
 impl Call for CallSoon {
     const NAME: &'static CStr = c"ferricorn._native.CallSoon";
-    const ARGUMENTS: usize = 2;
+    const ARGUMENTS: RangeInclusive<usize> = 2..=2;
 
     fn call<'py>(&self, py: Python<'py>, arguments: Arguments<'_, 'py>) -> PyResult<Py<PyAny>> {
-        let asked = (arguments.get(0).unbind(), arguments.get(1).unbind());
+        let asked = (
+            arguments.required(0)?.unbind(),
+            arguments.required(1)?.unbind(),
+        );
         self.0.entries().push(asked);
         Ok(py.None())
     }
@@ -61,13 +65,13 @@ impl Call for CallSoon {
 
 impl Call for Add {
     const NAME: &'static CStr = c"ferricorn._native.Add";
-    const ARGUMENTS: usize = 1;
+    const ARGUMENTS: RangeInclusive<usize> = 1..=1;
 
     fn call<'py>(&self, py: Python<'py>, arguments: Arguments<'_, 'py>) -> PyResult<Py<PyAny>> {
         if thread_mark() == self.home {
             Ok(py.None())
         } else {
-            self.method.call1(py, (&self.tasks, arguments.get(0)))
+            self.method.call1(py, (&self.tasks, arguments.required(0)?))
         }
     }
 }

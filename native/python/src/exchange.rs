@@ -30,6 +30,8 @@ pub enum Sent {
     Done,
     /// Queued, and the sender is to wait until the output has drained.
     Full,
+    /// Dropped: nobody is there to take it.
+    Gone,
 }
 
 /// What a message leaves to be done without the lock.
@@ -108,11 +110,9 @@ impl Handle {
         let mut state = self.link.lock();
         let phase = match state.find(self.id) {
             // What an application sends to a client that has left is dropped.
-            Found::Gone => return Ok(Sent::Done),
+            Found::Gone => return Ok(Sent::Gone),
             // Nor does anybody wait for one that has taken too long.
-            Found::Current(exchange) if exchange.gone && exchange.phase == Phase::Complete => {
-                return Ok(Sent::Done);
-            }
+            Found::Current(exchange) if exchange.is_given_up() => return Ok(Sent::Gone),
             Found::Past => Phase::Complete,
             Found::Current(exchange) => exchange.phase,
         };
@@ -305,6 +305,28 @@ impl Handle {
             let next = self.link.take_receiver(self.id);
             self.link.wake_receiver(py, self.id, next, Wake::Soon);
         }
+    }
+
+    /// Whether nobody is there any more to take a response.
+    pub fn is_gone(&self) -> bool {
+        let mut state = self.link.lock();
+        state
+            .current(self.id)
+            .is_none_or(|exchange| exchange.is_given_up())
+    }
+
+    /// Whether the client has left, or will at least say no more.
+    pub fn has_left(&self) -> bool {
+        let mut state = self.link.lock();
+        state.current(self.id).is_none_or(|exchange| exchange.gone)
+    }
+
+    /// Whether the response is complete, or nobody is there to take it.
+    pub fn is_over(&self) -> bool {
+        let mut state = self.link.lock();
+        state
+            .current(self.id)
+            .is_none_or(|exchange| exchange.phase == Phase::Complete)
     }
 
     /// Whether a sender that had to wait may go on.

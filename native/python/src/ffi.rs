@@ -11,6 +11,7 @@ use std::ffi::CStr;
 use std::io;
 use std::marker::PhantomData;
 use std::mem::offset_of;
+use std::ops::RangeInclusive;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::raw::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -229,12 +230,17 @@ pub struct Arguments<'a, 'py> {
 }
 
 impl<'py> Arguments<'_, 'py> {
-    /// # Panics
-    /// If there are not so many: [`Call::ARGUMENTS`] says how many there are.
-    pub fn get(&self, index: usize) -> Bound<'py, PyAny> {
-        assert!(index < self.count, "the call has {} arguments", self.count);
+    pub fn get(&self, index: usize) -> Option<Bound<'py, PyAny>> {
         // SAFETY: the vector holds `count` references that live for the time of the call.
-        unsafe { Bound::from_borrowed_ptr(self.py, *self.first.add(index)) }
+        (index < self.count)
+            .then(|| unsafe { Bound::from_borrowed_ptr(self.py, *self.first.add(index)) })
+    }
+
+    /// # Errors
+    /// If there are not so many: [`Call::ARGUMENTS`] says how many there are.
+    pub fn required(&self, index: usize) -> PyResult<Bound<'py, PyAny>> {
+        self.get(index)
+            .ok_or_else(|| PyTypeError::new_err("an argument is missing"))
     }
 }
 
@@ -243,7 +249,7 @@ pub trait Call: Sized + Send + 'static {
     /// The type's dotted name.
     const NAME: &'static CStr;
     /// How many arguments it takes; whether by position or by keyword is the caller's business.
-    const ARGUMENTS: usize;
+    const ARGUMENTS: RangeInclusive<usize>;
 
     /// # Errors
     /// What the caller is to see raised.
@@ -257,7 +263,7 @@ struct Callable<T> {
     state: T,
 }
 
-/// A type whose instances are called with at most one argument.
+/// A type whose instances are called with few arguments.
 pub struct CallableType<T: Call> {
     object: Py<PyType>,
     state: PhantomData<fn(T)>,
@@ -378,8 +384,9 @@ unsafe extern "C" fn vectorcall<T: Call>(
             // SAFETY: if there, it is a tuple.
             given += unsafe { ffi::PyTuple_GET_SIZE(keywords) }.unsigned_abs();
         }
-        if given != T::ARGUMENTS {
-            let text = format!("takes {} arguments, and {given} were given", T::ARGUMENTS);
+        if !T::ARGUMENTS.contains(&given) {
+            let most = T::ARGUMENTS.end();
+            let text = format!("takes {most} arguments, and {given} were given");
             return Err(PyTypeError::new_err(text));
         }
         let arguments = Arguments {

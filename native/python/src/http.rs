@@ -1,6 +1,7 @@
 //! The callables `receive` and `send` of an HTTP exchange.
 
 use std::ffi::CStr;
+use std::ops::RangeInclusive;
 
 use pyo3::prelude::*;
 
@@ -18,7 +19,7 @@ pub struct Send {
 
 impl Call for Receive {
     const NAME: &'static CStr = c"ferricorn._native.Receive";
-    const ARGUMENTS: usize = 0;
+    const ARGUMENTS: RangeInclusive<usize> = 0..=0;
 
     fn call<'py>(&self, py: Python<'py>, _arguments: Arguments<'_, 'py>) -> PyResult<Py<PyAny>> {
         Ok(Py::new(py, Operation::receive(self.0.clone()))?.into_any())
@@ -27,10 +28,10 @@ impl Call for Receive {
 
 impl Call for Send {
     const NAME: &'static CStr = c"ferricorn._native.Send";
-    const ARGUMENTS: usize = 1;
+    const ARGUMENTS: RangeInclusive<usize> = 1..=1;
 
     fn call<'py>(&self, py: Python<'py>, arguments: Arguments<'_, 'py>) -> PyResult<Py<PyAny>> {
-        let message = &arguments.get(0);
+        let message = &arguments.required(0)?;
         let waiting = if !self.handle.link.is_home() {
             Operation::send_later(self.handle.clone(), message.clone().unbind())
         } else if websocket::send_any(&self.handle, py, message)? == Sent::Full {

@@ -2,7 +2,7 @@
 //!
 //! The binding floor: the only Rust that knows Python. It calls the event loop and the application
 //! and never imports the package above it. Rooms, each using only those before it: `ffi`, `names`,
-//! `wait`, `memo`, `scope`, `environ`, `spool`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `inflight`, `said`, `websocket`, `awaitable`, `http`, `eager`, `task`, `wsgi`, `pool`, `crew`, `intake`, `site`, `refusals`, `relay`, `serve`, `turn`, `threads`, `feed`, `server`.
+//! `wait`, `memo`, `scope`, `environ`, `spool`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `inflight`, `said`, `websocket`, `awaitable`, `http`, `eager`, `task`, `response`, `wsgi`, `pool`, `crew`, `intake`, `site`, `refusals`, `relay`, `serve`, `turn`, `threads`, `feed`, `server`.
 
 mod access;
 mod awaitable;
@@ -25,6 +25,7 @@ mod pool;
 mod record;
 mod refusals;
 mod relay;
+mod response;
 mod said;
 mod scope;
 mod serve;

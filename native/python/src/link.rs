@@ -427,6 +427,11 @@ impl State {
 }
 
 impl Exchange {
+    /// Its client has left after the response, or the application took too long for one.
+    pub fn is_given_up(&self) -> bool {
+        self.gone && self.phase == Phase::Complete
+    }
+
     /// Takes one of those who wait to receive.
     pub fn take_receiver(&mut self) -> Option<Waiter> {
         let index = self.waiters.iter().position(|waiter| !waiter.sends)?;

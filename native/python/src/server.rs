@@ -33,7 +33,7 @@ use crate::task::{self, Tasks};
 use crate::threads;
 use crate::turn::{Gather, Server};
 use crate::wait::Wake;
-use crate::wsgi::FileWrapper;
+use crate::wsgi::{FileWrapper, Offers};
 
 #[pymethods]
 impl Server {
@@ -410,6 +410,7 @@ impl Staff {
         let crew = Crew {
             pool,
             spawn: self.spawn,
+            offers: Arc::new(Offers::new(py)?),
             fresh: self.fresh,
         };
         Ok((intake, crew))

@@ -57,7 +57,10 @@ impl Spool {
     /// If Python cannot make one.
     pub fn into_file<'py>(self, py: Python<'py>, io: &Io) -> PyResult<Bound<'py, PyAny>> {
         let Some(mut file) = self.file else {
-            let mut pieces = self.pieces.into_iter().map(|piece| PyBytes::new(py, &piece));
+            let mut pieces = self
+                .pieces
+                .into_iter()
+                .map(|piece| PyBytes::new(py, &piece));
             if pieces.len() < 2 {
                 return io.memory(py, pieces.next());
             }

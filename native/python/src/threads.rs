@@ -25,7 +25,7 @@ pub fn work(server: &Bound<'_, Server>, crew: &Crew, thread: ThreadIdent) {
                 if relieve {
                     crew.relieve(server);
                 }
-                job.run(py, crew.fresh);
+                job.run(py, &crew.offers, crew.fresh);
                 if pool.leads() && flushed.elapsed() > FLUSH {
                     Server::advance_here(server, Gather::Ready);
                     flushed = Instant::now();
