@@ -18,13 +18,10 @@ pub fn origin(py: Python<'_>, link: &Link, session: SessionId, peer: &Address) -
     }
     // Its first request has told who it is.
     let mut state = link.lock();
-    let client = state
-        .claim(session)
-        .0
-        .ends
-        .as_ref()
-        .map(|ends| ends.client.clone_ref(py));
+    let (slot, left) = state.claim(session);
+    let client = slot.ends.as_ref().map(|ends| ends.client.clone_ref(py));
     drop(state);
+    drop(left);
     let ends = client.and_then(|client| client.extract::<(String, u16)>(py).ok());
     ends.map_or_else(String::new, |(host, port)| format!(" (from {host}:{port})"))
 }
