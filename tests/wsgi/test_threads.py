@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import selectors
 import socket
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,6 +73,22 @@ def test_as_many_run_at_once_as_there_are_threads(fresh: Serve, clients: list[Cl
         for client in clients:
             assert client.response().text == "ten were here"
             client.close()
+
+
+@pytest.mark.skipif(
+    getattr(sys, "_is_gil_enabled", lambda: True)(), reason="the interpreter has its lock"
+)
+def test_without_the_interpreter_s_lock_threads_run_in_parallel(
+    fresh: Serve, clients: list[Client]
+) -> None:
+    server = fresh(APP, threads=2)
+    assert server.get("/gil").text == "False"
+    clients += [server.connect() for _ in range(2)]
+    for client in clients:
+        client.request("GET", "/two_spin")
+    for client in clients:
+        assert client.response().text == "2 were here"
+    assert server.get("/gil").text == "False"
 
 
 def test_no_more_run_at_once(fresh: Serve, clients: list[Client], tmp_path: Path) -> None:

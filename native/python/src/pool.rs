@@ -5,7 +5,8 @@
 //! meanwhile, which is right for as long as the application works. One more thread, the keeper, sees
 //! whether anybody has made progress within the last millisecond; if not, the application waits for
 //! something, and the keeper has another thread go on. While it waits often, threads wake each other
-//! before they run a request instead.
+//! before they run a request instead. So they do where threads run Python in parallel, while requests
+//! take long enough to be worth it: a handed-over lead costs as much as a short request.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -26,6 +27,9 @@ const LULL: Duration = Duration::from_millis(1);
 const QUIET: u32 = 50;
 /// Steps within one of these that show an application which does not wait.
 const BRISK: u64 = 16;
+/// A run of the application that is worth another thread, where threads run in parallel: about ten times
+/// what it costs to wake one.
+const LONG: Duration = Duration::from_micros(250);
 /// The longest wait for the sockets, in milliseconds: another thread may have set a deadline.
 const LONGEST: Millis = 250;
 
@@ -34,6 +38,8 @@ pub struct Pool {
     threads: usize,
     /// Requests that may wait for one.
     queue: usize,
+    /// Threads run Python at the same time.
+    parallel: bool,
     inner: Mutex<Inner>,
     /// There is something for a thread that has nothing to do.
     news: Condvar,
@@ -57,7 +63,7 @@ struct Inner {
     led: bool,
     /// Moves with everything that is done.
     beat: u64,
-    /// The application was seen waiting a moment ago.
+    /// The application was seen waiting a moment ago, or to be worth another thread.
     waits: bool,
     keeper_sleeps: bool,
     /// Threads that live: workers and the keeper.
@@ -99,13 +105,19 @@ pub enum Relief {
 impl Pool {
     /// # Errors
     /// If there are no more descriptors.
-    pub fn new(poller: OwnedFd, threads: usize, queue: usize) -> std::io::Result<Self> {
+    pub fn new(
+        poller: OwnedFd,
+        threads: usize,
+        queue: usize,
+        parallel: bool,
+    ) -> std::io::Result<Self> {
         let bell = UnixStream::pair()?;
         bell.0.set_nonblocking(true)?;
         bell.1.set_nonblocking(true)?;
         Ok(Self {
             threads: threads.max(1),
             queue,
+            parallel,
             inner: Mutex::default(),
             news: Condvar::new(),
             activity: Condvar::new(),
@@ -145,6 +157,14 @@ impl Pool {
         } else {
             inner.led = true;
             Next::Lead
+        }
+    }
+
+    /// A run of the application took so long. Where others could have run meanwhile, that is like one that
+    /// waits.
+    pub fn ran(&self, time: Duration) {
+        if self.parallel && time >= LONG {
+            self.lock().waits = true;
         }
     }
 

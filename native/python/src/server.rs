@@ -306,6 +306,7 @@ struct Staff<'py> {
     spawn: Py<PyAny>,
     threads: usize,
     queue: usize,
+    parallel: bool,
     memory: usize,
     report: Option<Py<PyAny>>,
 }
@@ -320,7 +321,8 @@ impl Staff<'_> {
         let Some(poller) = reactor.fd() else {
             return Err(PyValueError::new_err("threads need a server with a poller"));
         };
-        let pool = Pool::new(ffi::duplicate(poller)?, self.threads, self.queue)?;
+        let poller = ffi::duplicate(poller)?;
+        let pool = Pool::new(poller, self.threads, self.queue, self.parallel)?;
         let wsgi = Wsgi {
             environs: Environs::new(py, self.environ),
             io: Io::new(py)?,

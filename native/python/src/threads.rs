@@ -56,8 +56,11 @@ pub fn work(server: &Bound<'_, Server>, pool: &Pool, crew: &Crew) {
                 if told {
                     relieve(server, pool, crew);
                 }
+                let begun = Instant::now();
                 job.run(py, application);
-                if flushed.elapsed() > FLUSH {
+                let ended = Instant::now();
+                pool.ran(ended - begun);
+                if ended - flushed > FLUSH {
                     Server::advance_here(server, Gather::Ready);
                     flushed = Instant::now();
                 }

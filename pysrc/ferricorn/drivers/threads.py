@@ -54,6 +54,7 @@ class Threads:
     def __init__(self, config: Config) -> None:
         self.threads = config.threads
         self.queue = config.wsgi_queue
+        self.parallel = _run_in_parallel()
         self.memory = config.wsgi_buffer_size
         self.environ = _template(config)
         self.report: Callable[[Scope], None] | None = None
@@ -66,6 +67,15 @@ class Threads:
         """Have a new thread call the function."""
         name = f"wsgi-{next(self._numbers)}"
         threading.Thread(target=function, name=name, daemon=True).start()
+
+
+def _run_in_parallel() -> bool:
+    """Return whether threads run Python at the same time.
+
+    Asked when the application was imported: an extension that was not made for it takes it back.
+    """
+    is_gil_enabled: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None)
+    return is_gil_enabled is not None and not is_gil_enabled()
 
 
 def _template(config: Config) -> dict[str, Any]:
