@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 
 from tests.apps.wsgi import TEXT, Environ, Routes, StartResponse, note, passed, respond
@@ -20,6 +22,7 @@ _LARGE = bytes(SIZE)
 _ten = threading.Barrier(10, timeout=60)
 
 _lock = threading.Lock()
+_spinning = 0
 _running = 0
 _most = 0
 
@@ -29,6 +32,26 @@ def ten(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Answer when ten requests are here at the same time."""
     _ten.wait()
     return respond(start_response, "ten were here")
+
+
+@routes
+def two_spin(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer when two requests run at the same time, neither of which ever waits."""
+    global _spinning
+    # With an interpreter's lock, whoever has it keeps it.
+    sys.setswitchinterval(3600)
+    with _lock:
+        _spinning += 1
+    until = time.monotonic() + 60
+    while _spinning < 2 and time.monotonic() < until:
+        pass
+    return respond(start_response, f"{_spinning} were here")
+
+
+@routes
+def gil(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Tell whether the interpreter has its lock."""
+    return respond(start_response, repr(sys._is_gil_enabled()))  # type: ignore[attr-defined]
 
 
 @routes

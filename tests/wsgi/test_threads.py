@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import selectors
 import socket
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -71,6 +73,22 @@ def test_as_many_run_at_once_as_there_are_threads(fresh: Serve, clients: list[Cl
         for client in clients:
             assert client.response().text == "ten were here"
             client.close()
+
+
+@pytest.mark.skipif(
+    getattr(sys, "_is_gil_enabled", lambda: True)(), reason="the interpreter has its lock"
+)
+def test_without_the_interpreter_s_lock_threads_run_in_parallel(
+    fresh: Serve, clients: list[Client]
+) -> None:
+    server = fresh(APP, threads=2)
+    assert server.get("/gil").text == "False"
+    clients += [server.connect() for _ in range(2)]
+    for client in clients:
+        client.request("GET", "/two_spin")
+    for client in clients:
+        assert client.response().text == "2 were here"
+    assert server.get("/gil").text == "False"
 
 
 def test_no_more_run_at_once(fresh: Serve, clients: list[Client], tmp_path: Path) -> None:
@@ -344,3 +362,42 @@ def test_a_request_under_way_is_finished_at_the_end(
         assert response["connection"] == "close"
     server.wait()
     assert not server.lines("Traceback")
+
+
+def test_the_end_is_heard_whatever_a_thread_is_at(
+    fresh: Serve, clients: list[Client], tmp_path: Path
+) -> None:
+    gate, log_gate = tmp_path / "gate", tmp_path / "log_gate"
+    log = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {
+            "err": {"class": "logging.StreamHandler"},
+            "gated": {"()": "tests.apps.gated_log.GatedHandler", "gate": str(log_gate)},
+        },
+        "root": {"handlers": ["err"], "level": "INFO"},
+        "loggers": {
+            "uvicorn.error": {"handlers": ["gated"]},
+            "uvicorn.access": {"level": "INFO"},
+        },
+    }
+    config = tmp_path / "log.json"
+    config.write_text(json.dumps(log))
+    server = fresh(APP, threads=2, log_config=config, timeout_keep_alive=0)
+    clients += [server.connect() for _ in range(3)]
+    held, idle, wrong = clients
+    held.request("GET", f"/held?{gate}")
+    server.wait_for("^NOTE held$")
+    assert idle.get("/").text == "ok"
+    # Whoever sees to the sockets writes that into the log, and is stuck there.
+    wrong.send(b"no request\r\n\r\n")
+    server.wait_for("^NOTE warned")
+    server.process.terminate()
+    server.wait_for("Shutting down")
+    # The other thread has nothing to do when it has answered, and looks what there is.
+    gate.touch()
+    server.wait_for("GET /held")
+    log_gate.touch()
+    assert held.response().text == "held"
+    assert idle.rest() == b""
+    server.wait()

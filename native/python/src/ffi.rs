@@ -244,8 +244,9 @@ impl<'py> Arguments<'_, 'py> {
     }
 }
 
-/// What an instance of a [`CallableType`] does when it is called.
-pub trait Call: Sized + Send + 'static {
+/// What an instance of a [`CallableType`] does when it is called, by several threads at once for all that
+/// is known.
+pub trait Call: Sized + Send + Sync + 'static {
     /// The type's dotted name.
     const NAME: &'static CStr;
     /// How many arguments it takes; whether by position or by keyword is the caller's business.

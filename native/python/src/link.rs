@@ -7,11 +7,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use ferricorn_engine::{ExchangeId, Reactor, SessionId};
 use ferricorn_proto::Millis;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::access::AccessLog;
@@ -244,8 +245,16 @@ impl Link {
     }
 
     /// The state, for a moment in which no Python code runs.
+    ///
+    /// Who has to wait for it is detached meanwhile. Without the interpreter's lock others hold this one
+    /// while they run, and a collector that stops all threads would wait for one that waits here.
     pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let state = match self.state.try_lock() {
+            Ok(state) => return state,
+            Err(TryLockError::Poisoned(error)) => Err(error),
+            Err(TryLockError::WouldBlock) => Python::attach(|py| self.state.lock_py_attached(py)),
+        };
+        state.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Declares this thread to be the event loop's.

@@ -5,7 +5,8 @@
 //! meanwhile, which is right for as long as the application works. One more thread, the keeper, sees
 //! whether anybody has made progress within the last millisecond; if not, the application waits for
 //! something, and the keeper has another thread go on. While it waits often, threads wake each other
-//! before they run a request instead.
+//! before they run a request instead. So they do where threads run Python in parallel, while requests
+//! take long enough to be worth it: a handed-over lead costs as much as a short request.
 //!
 //! Where the event loop sees to the sockets, because it serves others too, each turn calls as many
 //! threads as there are requests for, and none of this is needed.
@@ -29,6 +30,9 @@ const LULL: Duration = Duration::from_millis(1);
 const QUIET: u32 = 50;
 /// Steps within one of these that show an application which does not wait.
 const BRISK: u64 = 16;
+/// A run of the application that is worth another thread, where threads run in parallel: about ten times
+/// what it costs to wake one.
+const LONG: Duration = Duration::from_micros(250);
 /// The longest wait for the sockets, in milliseconds: another thread may have set a deadline.
 const LONGEST: Millis = 250;
 
@@ -37,6 +41,8 @@ pub struct Pool {
     threads: usize,
     /// Requests that may wait for one.
     queue: usize,
+    /// Threads run Python at the same time.
+    parallel: bool,
     inner: Mutex<Inner>,
     /// There is something for a thread that has nothing to do.
     news: Condvar,
@@ -69,7 +75,7 @@ struct Inner {
     led: bool,
     /// Moves with everything that is done.
     beat: u64,
-    /// The application was seen waiting a moment ago.
+    /// The application was seen waiting a moment ago, or to be worth another thread.
     waits: bool,
     keeper_sleeps: bool,
     /// Threads that live: workers and the keeper.
@@ -128,6 +134,7 @@ impl Pool {
         threads: usize,
         queue: usize,
         timeout: Option<Duration>,
+        parallel: bool,
     ) -> std::io::Result<Self> {
         let inner = Inner {
             led: poller.is_none(),
@@ -136,6 +143,7 @@ impl Pool {
         Ok(Self {
             threads: threads.max(1),
             queue,
+            parallel,
             inner: Mutex::new(inner),
             news: Condvar::new(),
             activity: Condvar::new(),
@@ -191,6 +199,18 @@ impl Pool {
         } else {
             inner.led = true;
             Next::Lead
+        }
+    }
+
+    /// Whether threads run Python at the same time. Then [`Pool::ran`] is to hear of each run.
+    pub fn is_parallel(&self) -> bool {
+        self.parallel
+    }
+
+    /// A run of the application took so long. Others could have run meanwhile: that is like one that waits.
+    pub fn ran(&self, time: Duration) {
+        if time >= LONG {
+            self.lock().waits = true;
         }
     }
 

@@ -21,13 +21,10 @@ pub fn origin(py: Python<'_>, link: &Link, session: SessionId, peer: &Address) -
     }
     // Its first request has told who it is.
     let mut state = link.lock();
-    let ends = state
-        .claim(session)
-        .0
-        .ends
-        .as_ref()
-        .map(|ends| ends.clone_ref(py));
+    let (slot, left) = state.claim(session);
+    let ends = slot.ends.as_ref().map(|ends| ends.clone_ref(py));
     drop(state);
+    drop(left);
     ends.map_or_else(String::new, |ends| known_origin(py, &ends))
 }
 

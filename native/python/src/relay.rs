@@ -228,12 +228,13 @@ fn with_transport<'py>(
     act: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
 ) {
     let mut state = link.lock();
-    let (slot, _) = state.claim(session);
+    let (slot, left) = state.claim(session);
     let transport = slot
         .transport
         .as_ref()
         .map(|transport| transport.clone_ref(py));
     drop(state);
+    drop(left);
     if let Some(transport) = transport
         && let Err(error) = act(transport.bind(py))
     {

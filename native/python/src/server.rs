@@ -384,6 +384,8 @@ struct Staff {
     queue: usize,
     memory: usize,
     timeout: Option<f64>,
+    /// They run Python at the same time.
+    parallel: bool,
     /// They see to the sockets, and not the loop.
     leads: bool,
 }
@@ -401,7 +403,13 @@ impl Staff {
         };
         let timeout = self.timeout.map(Duration::try_from_secs_f64).transpose();
         let timeout = timeout.map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let pool = Arc::new(Pool::new(poller, self.threads, self.queue, timeout)?);
+        let pool = Arc::new(Pool::new(
+            poller,
+            self.threads,
+            self.queue,
+            timeout,
+            self.parallel,
+        )?);
         let intake = Intake {
             io: Io::new(py)?,
             pool: Arc::clone(&pool),

@@ -25,7 +25,11 @@ pub fn work(server: &Bound<'_, Server>, crew: &Crew, thread: ThreadIdent) {
                 if relieve {
                     crew.relieve(server);
                 }
+                let begun = pool.is_parallel().then(Instant::now);
                 job.run(py, &crew.offers, crew.fresh);
+                if let Some(begun) = begun {
+                    pool.ran(begun.elapsed());
+                }
                 if pool.leads() && flushed.elapsed() > FLUSH {
                     Server::advance_here(server, Gather::Ready);
                     flushed = Instant::now();

@@ -137,16 +137,18 @@ impl Server {
     }
 
     fn go_on(slf: &Bound<'_, Self>, gather: Gather) -> Option<Left> {
-        let leave = slf.get().leave_asked.swap(false, Ordering::Relaxed);
-        let stop = slf.get().stop_asked.swap(false, Ordering::Relaxed);
-        let closings = slf.get().closings.swap(0, Ordering::Relaxed);
+        let this = slf.get();
+        let mut stop = false;
         let left = Self::run(slf, Wake::Now, |reactor, batch| {
-            if leave {
+            // Only here, in a turn that is ours: another thread's would not know what was taken.
+            if this.leave_asked.swap(false, Ordering::Relaxed) {
                 reactor.leave(batch);
             }
+            stop = this.stop_asked.swap(false, Ordering::Relaxed);
             if stop {
                 reactor.stop(batch);
             }
+            let closings = this.closings.swap(0, Ordering::Relaxed);
             if closings > 0 {
                 reactor.close_sockets(closings, batch);
             }
@@ -156,8 +158,7 @@ impl Server {
             reactor.gather(batch, gather == Gather::Poll);
         });
         if stop {
-            let link = &slf.get().link;
-            let told = link.lock().take_told();
+            let told = this.link.lock().take_told();
             link::wake(slf.py(), told, Wake::Soon);
         }
         left

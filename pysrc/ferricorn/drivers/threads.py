@@ -68,6 +68,7 @@ class Threads:
         self.fresh = config.reset_contextvars
         self.threads = config.threads
         self.queue = config.wsgi_queue
+        self.parallel = _run_in_parallel()
         self.memory = config.wsgi_buffer_size
         self.timeout = config.wsgi_timeout or None
         self.leads = config.threads_lead
@@ -77,6 +78,15 @@ class Threads:
         """Have a new thread call the function."""
         name = f"wsgi-{next(self._numbers)}"
         threading.Thread(target=function, name=name, daemon=True).start()
+
+
+def _run_in_parallel() -> bool:
+    """Return whether threads run Python at the same time.
+
+    Asked when the application was imported: an extension that was not made for it takes it back.
+    """
+    is_gil_enabled: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None)
+    return is_gil_enabled is not None and not is_gil_enabled()
 
 
 class ThreadsDriver(ReactorDriver):
