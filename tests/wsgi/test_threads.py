@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.conftest import StartServer
 from tests.hostile.test_floods import wait_until
 from tests.support.client import Client, request
 from tests.support.server import PATIENCE, Server
@@ -365,7 +366,7 @@ def test_a_request_under_way_is_finished_at_the_end(
 
 
 def test_the_end_is_heard_whatever_a_thread_is_at(
-    fresh: Serve, clients: list[Client], tmp_path: Path
+    server: StartServer, clients: list[Client], tmp_path: Path
 ) -> None:
     gate, log_gate = tmp_path / "gate", tmp_path / "log_gate"
     log = {
@@ -383,21 +384,21 @@ def test_the_end_is_heard_whatever_a_thread_is_at(
     }
     config = tmp_path / "log.json"
     config.write_text(json.dumps(log))
-    server = fresh(APP, threads=2, log_config=config, timeout_keep_alive=0)
-    clients += [server.connect() for _ in range(3)]
+    running = server(APP, threads=2, log_config=config, timeout_keep_alive=0)
+    clients += [running.connect() for _ in range(3)]
     held, idle, wrong = clients
     held.request("GET", f"/held?{gate}")
-    server.wait_for("^NOTE held$")
+    running.wait_for("^NOTE held$")
     assert idle.get("/").text == "ok"
     # Whoever sees to the sockets writes that into the log, and is stuck there.
     wrong.send(b"no request\r\n\r\n")
-    server.wait_for("^NOTE warned")
-    server.process.terminate()
-    server.wait_for("Shutting down")
+    running.wait_for("^NOTE warned")
+    running.process.terminate()
+    running.wait_for("Shutting down")
     # The other thread has nothing to do when it has answered, and looks what there is.
     gate.touch()
-    server.wait_for("GET /held")
+    running.wait_for("GET /held")
     log_gate.touch()
     assert held.response().text == "held"
     assert idle.rest() == b""
-    server.wait()
+    running.wait()
