@@ -34,7 +34,7 @@ impl Job {
             End::Cancelled
         } else {
             let context = fresh.then(|| NewContext::enter(py)).transpose();
-            match context.and_then(|_context| call(py, &handle, wanted, offers)) {
+            match context.and_then(|_context| call(py, &handle, &wanted, offers)) {
                 Ok(()) => End::Returned,
                 Err(error)
                     if handle.is_gone() && error.is_instance_of::<PyConnectionResetError>(py) =>
@@ -53,7 +53,7 @@ impl Job {
 }
 
 /// Calls the application and passes on what it gives. Whatever happens, what it gave is closed.
-fn call(py: Python<'_>, handle: &Handle, wanted: Wanted, offers: &Arc<Offers>) -> PyResult<()> {
+fn call(py: Python<'_>, handle: &Handle, wanted: &Wanted, offers: &Arc<Offers>) -> PyResult<()> {
     let names = &handle.link.names;
     let environ = wanted.environ.bind(py);
     let response = Arc::new(Response::new(handle.clone(), wanted.head));
