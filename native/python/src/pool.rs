@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use ferricorn_engine::ExchangeId;
 use ferricorn_proto::Millis;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::wsgi::Job;
 
@@ -28,7 +29,7 @@ use crate::wsgi::Job;
 const LULL: Duration = Duration::from_millis(1);
 /// So many of these without anything to do send the keeper to sleep.
 const QUIET: u32 = 50;
-/// Steps within one of these that show an application which does not wait.
+/// Steps within one of these that show an application which does not wait, where threads run in parallel.
 const BRISK: u64 = 16;
 /// A run of the application that is worth another thread, where threads run in parallel: about ten times
 /// what it costs to wake one.
@@ -339,6 +340,7 @@ impl Pool {
     pub fn watch(&self) -> bool {
         let mut inner = self.lock();
         let mut quiet = 0;
+        let mut pace = Pace::new();
         loop {
             if inner.ending {
                 return false;
@@ -359,12 +361,15 @@ impl Pool {
             }
             let done = inner.beat - before;
             let nothing = inner.led && inner.ready.is_empty();
-            if done >= BRISK {
-                inner.waits = false;
-            }
+            let works = if self.parallel {
+                done >= BRISK
+            } else {
+                pace.is_busy()
+            };
+            inner.waits &= !works;
             quiet = if done == 0 && nothing { quiet + 1 } else { 0 };
             if done == 0 && !nothing {
-                inner.waits = true;
+                inner.waits |= !works;
                 return true;
             }
         }
@@ -381,6 +386,30 @@ impl Pool {
         self.activity.notify_all();
         self.ring();
         left
+    }
+}
+
+/// How much of a processor this process uses. With Python's lock that is one at most, and one that is
+/// busy tells of an application that works, however long it takes.
+struct Pace {
+    at: Instant,
+    used: Timespec,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            at: Instant::now(),
+            used: clock_gettime(ClockId::ProcessCPUTime),
+        }
+    }
+
+    /// Whether it was busy for most of the time since this was asked last.
+    fn is_busy(&mut self) -> bool {
+        let before = std::mem::replace(self, Self::new());
+        let used = self.used - before.used;
+        let used = Duration::try_from(used).unwrap_or_default();
+        used * 2 > self.at - before.at
     }
 }
 
