@@ -47,7 +47,7 @@ impl Crew {
     }
 
     /// Starts one that is counted already.
-    fn spawn_worker(&self, server: &Bound<'_, PyAny>) -> bool {
+    pub fn spawn_worker(&self, server: &Bound<'_, PyAny>) -> bool {
         match self.spawn(server, "_work") {
             Ok(()) => true,
             Err(error) => {

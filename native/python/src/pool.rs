@@ -34,6 +34,8 @@ const BRISK: u64 = 16;
 /// A run of the application that is worth another thread, where threads run in parallel: about ten times
 /// what it costs to wake one.
 const LONG: Duration = Duration::from_micros(250);
+/// So many times the keeper may pass over sockets of which nothing is known, until deadlines are due.
+const SELDOM: u32 = 32;
 /// The longest wait for the sockets, in milliseconds: another thread may have set a deadline.
 const LONGEST: Millis = 250;
 
@@ -114,6 +116,15 @@ pub enum Next {
     Lead,
     /// Nothing: [`Pool::rest`].
     Rest,
+    End,
+}
+
+/// What the keeper is to do.
+pub enum Duty {
+    /// Start a thread, which is counted already.
+    Spawn,
+    /// See to the sockets, then [`Pool::led`]: all run the application.
+    Lead,
     End,
 }
 
@@ -235,14 +246,17 @@ impl Pool {
         }
     }
 
-    /// Waits for the sockets, for so many milliseconds at most, unless there is something to do.
-    pub fn wait(&self, after: Option<Millis>) {
-        let Some(lookout) = &self.lookout else { return };
+    /// Waits for the sockets, for so many milliseconds at most. False: there is something to do, and
+    /// nobody has waited.
+    pub fn wait(&self, after: Option<Millis>) -> bool {
+        let Some(lookout) = &self.lookout else {
+            return false;
+        };
         let inner = self.lock();
         let busy = !inner.ready.is_empty() || inner.ending;
         drop(inner);
         if busy {
-            return;
+            return false;
         }
         let timeout = i64::try_from(after.unwrap_or(LONGEST).min(LONGEST)).unwrap_or(0);
         let timeout = Timespec {
@@ -250,6 +264,15 @@ impl Pool {
             tv_nsec: timeout % 1000 * 1_000_000,
         };
         lookout.wait(&timeout);
+        true
+    }
+
+    /// Whether a socket has something to say, or somebody rang.
+    fn is_readable(&self) -> bool {
+        let now = Timespec::default();
+        self.lookout
+            .as_ref()
+            .is_some_and(|lookout| lookout.wait(&now))
     }
 
     /// Ends a wait for the sockets.
@@ -336,14 +359,16 @@ impl Pool {
         inner.workers -= usize::from(worker);
     }
 
-    /// Waits until nobody has made progress for a while. False: the end is near.
-    pub fn watch(&self) -> bool {
+    /// Waits until there is something to do for the keeper: nobody has made progress for a while, and
+    /// waking somebody does not help. `wanted`: something is ready that the poller does not know of.
+    pub fn watch(&self, wanted: impl Fn() -> bool) -> Duty {
         let mut inner = self.lock();
         let mut quiet = 0;
+        let mut passed_over = 0;
         let mut pace = Pace::new();
         loop {
             if inner.ending {
-                return false;
+                return Duty::End;
             }
             let before = inner.beat;
             if quiet >= QUIET {
@@ -368,9 +393,24 @@ impl Pool {
             };
             inner.waits &= !works;
             quiet = if done == 0 && nothing { quiet + 1 } else { 0 };
-            if done == 0 && !nothing {
-                inner.waits |= !works;
-                return true;
+            if done > 0 || nothing || inner.ending {
+                continue;
+            }
+            inner.waits |= !works;
+            if inner.idle > 0 {
+                self.news.notify_one();
+            } else if inner.workers < self.threads {
+                inner.workers += 1;
+                inner.alive += 1;
+                return Duty::Spawn;
+            } else if !inner.led {
+                drop(inner);
+                passed_over += 1;
+                let due = passed_over >= SELDOM || wanted() || self.is_readable();
+                if due && self.try_lead() {
+                    return Duty::Lead;
+                }
+                inner = self.lock();
             }
         }
     }
@@ -421,15 +461,17 @@ impl Lookout {
         Ok(Self { poller, bell })
     }
 
-    fn wait(&self, timeout: &Timespec) {
+    /// Waits until there is something, and says whether there is.
+    fn wait(&self, timeout: &Timespec) -> bool {
         let mut watched = [
             PollFd::new(&self.poller, PollFlags::IN),
             PollFd::new(&self.bell.1, PollFlags::IN),
         ];
         // Interrupted, it is as if something had come.
-        let _ = poll(&mut watched, Some(timeout));
+        let ready = poll(&mut watched, Some(timeout)).map_or(true, |count| count > 0);
         if !watched[1].revents().is_empty() {
             let _ = (&self.bell.1).read(&mut [0; 64]);
         }
+        ready
     }
 }

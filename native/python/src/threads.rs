@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 use crate::crew::Crew;
-use crate::pool::{Next, Pool, ThreadIdent};
+use crate::pool::{Duty, Next, Pool, ThreadIdent};
 use crate::turn::{Gather, Server};
 
 /// Responses that are ready are sent at least so often. Few at a time would be dear: each time wakes the
@@ -60,11 +60,21 @@ pub fn work(server: &Bound<'_, Server>, crew: &Crew, thread: ThreadIdent) {
 /// What the keeper does until the end.
 pub fn keep(server: &Bound<'_, Server>, crew: &Crew) {
     let pool = &crew.pool;
-    while server.py().detach(|| pool.watch()) {
-        // Where all run the application, somebody has to see to the sockets.
-        if !crew.relieve(server) && pool.try_lead() {
-            lead(server, pool);
-            pool.led(true);
+    let link = &server.get().link;
+    let wanted = || {
+        let state = link.lock();
+        state.reactor.has_dirty() || state.reactor.has_ready()
+    };
+    loop {
+        match server.py().detach(|| pool.watch(wanted)) {
+            Duty::Spawn => {
+                crew.spawn_worker(server);
+            }
+            Duty::Lead => {
+                lead(server, pool);
+                pool.led(true);
+            }
+            Duty::End => break,
         }
     }
     pool.left(false);
@@ -73,6 +83,7 @@ pub fn keep(server: &Bound<'_, Server>, crew: &Crew) {
 /// Reads the sockets, after waiting for them if there is nothing.
 fn lead(server: &Bound<'_, Server>, pool: &Pool) {
     let after = Server::advance_here(server, Gather::Poll);
-    server.py().detach(|| pool.wait(after));
-    Server::advance_here(server, Gather::Poll);
+    if server.py().detach(|| pool.wait(after)) {
+        Server::advance_here(server, Gather::Poll);
+    }
 }
