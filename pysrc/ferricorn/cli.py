@@ -17,6 +17,7 @@ import click
 
 from ferricorn import __version__
 from ferricorn.application import STARTUP_FAILURE
+from ferricorn.checks import OptionError
 from ferricorn.config import (
     HTTP_PROTOCOLS,
     INTERFACES,
@@ -25,7 +26,6 @@ from ferricorn.config import (
     LOOP_FACTORIES,
     WS_PROTOCOLS,
     Config,
-    OptionError,
     defaults,
 )
 from ferricorn.drivers import DRIVERS

@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
 import os
-import re
 import ssl
 import sys
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 from ferricorn.application import STARTUP_FAILURE, find_application, interface_of
-from ferricorn.endpoint import Address, Endpoint
+from ferricorn.checks import (
+    OptionError,
+    blamed,
+    check,
+    check_log_format,
+    encode_header,
+    worker_count,
+)
+from ferricorn.endpoint import Endpoint
 from ferricorn.importer import ImportFromStringError, import_from_string
 from ferricorn.lifespan.mounts import LifespanOfMounts
 from ferricorn.lifespan.threads import LifespanOfThreads
@@ -29,11 +35,7 @@ from ferricorn.logging import (  # noqa: F401 (uvicorn's users import the levels
     TRACE_LOG_LEVEL,
     configure_logging,
 )
-from ferricorn.middleware.proxy_headers import (
-    DEFAULT_HEADERS,
-    TrustedHosts,
-    header_names,
-)
+from ferricorn.middleware.proxy_headers import DEFAULT_HEADERS, TrustedHosts
 from ferricorn.patterns import (  # noqa: F401 (so they do the patterns)
     Watched,
     as_list,
@@ -84,27 +86,11 @@ LOOP_FACTORIES: dict[str, str | None] = {
 }
 SSL_PROTOCOL_VERSION: int = ssl.PROTOCOL_TLS_SERVER
 
-# RFC 9110 section 5.6.2 (token) and 5.5 (a value has no control character but the tab).
-# How the options begin that are numbers from 0 on.
-_BOUNDED = ("timeout_", "limit_", "backlog", "worker_", "drain_", "ws_", "wsgi_")
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-
 logger = logging.getLogger("uvicorn.error")
 
 
 class UvicornDeprecationWarning(UserWarning):
     """Imported by those who silence uvicorn's warnings; nothing here warns of itself with it."""
-
-
-class OptionError(ValueError):
-    """An option has a value that cannot be served: `name` and `problem` say which and why."""
-
-    def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"{name}: {problem}")
-        self.name = name
-        self.problem = problem
 
 
 class Config:
@@ -283,19 +269,30 @@ class Config:
         self.mounts = [mounts] if isinstance(mounts, str) else list(mounts or [])
 
         self.loaded = False
-        self._check_log_format()
+        check_log_format(self)
         self.configure_logging()
         self._choose_watched(
             as_list(reload_dirs), as_list(reload_includes), as_list(reload_excludes)
         )
         if env_file is not None:
             self._load_env_file(env_file)
-        self.workers = _count(workers or os.environ.get("WEB_CONCURRENCY") or 1)
+        self.workers = worker_count(workers or os.environ.get("WEB_CONCURRENCY") or 1)
         if forwarded_allow_ips is None:
             forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
         self.forwarded_allow_ips = forwarded_allow_ips
-        self._check()
-        self.encoded_headers = [_encode_header(name, value) for name, value in self.headers]
+        unsupported = find_unsupported(vars(self), defaults())
+        if unsupported is not None:
+            name, instead = unsupported
+            raise OptionError(name, f"not supported yet: {instead}.")
+        for name, names in (("http", HTTP_PROTOCOLS), ("ws", WS_PROTOCOLS)):
+            if vars(self)[name] not in names:
+                raise OptionError(name, "the protocols are native code and no class replaces them.")
+        check(self, defaults())
+        with blamed("proxy_allow_ips"):
+            self.proxy_peers = TrustedHosts(self.proxy_allow_ips).peers()
+        with blamed("mounts"):
+            self._mounts = parse_mounts(self.mounts)
+        self.encoded_headers = [encode_header(name, value) for name, value in self.headers]
 
     @property
     def server_name(self) -> bytes | None:
@@ -352,65 +349,6 @@ class Config:
             load_dotenv(dotenv_path=path)
         except (OSError, ValueError) as error:
             raise OptionError("env_file", f"'{path}': {error}") from error
-
-    def _check(self) -> None:
-        unsupported = find_unsupported(vars(self), defaults())
-        if unsupported is not None:
-            name, instead = unsupported
-            raise OptionError(name, f"not supported yet: {instead}.")
-        for name, names in (("http", HTTP_PROTOCOLS), ("ws", WS_PROTOCOLS)):
-            if vars(self)[name] not in names:
-                raise OptionError(name, "the protocols are native code and no class replaces them.")
-        for name, value in vars(self).items():
-            bounded = name.startswith(_BOUNDED)
-            if bounded and not 0 <= (value or 0) < math.inf:
-                raise OptionError(name, f"{value} is no number from 0 on.")
-        try:
-            header_names(self.forwarded_headers)
-        except ValueError as error:
-            raise OptionError("forwarded_headers", str(error)) from None
-        try:
-            self.proxy_peers = TrustedHosts(self.proxy_allow_ips).peers()
-        except ValueError as error:
-            raise OptionError("proxy_allow_ips", str(error)) from None
-        if not 9 <= self.ws_deflate_window_bits <= 15:
-            problem = f"{self.ws_deflate_window_bits} is not between 9 and 15."
-            raise OptionError("ws_deflate_window_bits", problem)
-        if not 1 <= self.threads <= 10_000:
-            raise OptionError("threads", f"{self.threads} is not between 1 and 10000.")
-        if not 1 <= self.ws_max_queue <= 65535:
-            problem = f"{self.ws_max_queue} is not between 1 and 65535."
-            raise OptionError("ws_max_queue", problem)
-        if not 0 <= self.port <= 65535:
-            raise OptionError("port", f"{self.port} is not between 0 and 65535.")
-        try:
-            self._mounts = parse_mounts(self.mounts)
-        except ValueError as error:
-            raise OptionError("mounts", str(error)) from None
-        self._check_bind()
-
-    def _check_log_format(self) -> None:
-        if self.log_format not in LOG_FORMATS:
-            raise OptionError("log_format", f"{self.log_format!r} is none of text, json.")
-        if self.log_format == "json" and self.log_config != LOGGING_CONFIG:
-            problem = "json is a logging configuration, and so is log_config: give one."
-            raise OptionError("log_format", problem)
-        try:
-            self.access_format()
-        except ValueError as error:
-            raise OptionError("access_log_format", str(error)) from None
-
-    def _check_bind(self) -> None:
-        for text in self.bind:
-            try:
-                Address.parse(text)
-            except ValueError as error:
-                raise OptionError("bind", str(error)) from None
-        for name in ("host", "port", "uds", "fd") if self.bind else ():
-            if vars(self)[name] != defaults()[name]:
-                raise OptionError("bind", f"says where to listen, and so does {name}: give one.")
-        if not 0 <= (self.uds_permissions or 0) <= 0o777:
-            raise OptionError("uds_permissions", f"{self.uds_permissions:o} is not within 777.")
 
     @property
     def asgi_version(self) -> Literal["2.0", "3.0"]:
@@ -535,27 +473,3 @@ def defaults() -> dict[str, Any]:
     """Return the default of each option that has one."""
     parameters = inspect.signature(Config).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
-
-
-def _count(workers: int | str) -> int:
-    if workers == "auto":
-        from ferricorn.processors import usable_processors
-
-        return usable_processors()
-    try:
-        return int(workers)
-    except ValueError:
-        raise OptionError("workers", f"{workers!r} is neither a number nor 'auto'.") from None
-
-
-# What these say depends on the response, so the server says it.
-_FRAMING = {"content-length", "transfer-encoding", "connection", "keep-alive", "trailer", "upgrade"}
-
-
-def _encode_header(name: str, value: str) -> tuple[bytes, bytes]:
-    value = value.strip(" \t")
-    if name.lower() in _FRAMING:
-        raise OptionError("headers", f"{name!r} frames a response and is the server's to give.")
-    if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-        raise OptionError("headers", f"{name!r}: {value!r} is not a valid header.")
-    return name.lower().encode("latin-1"), value.encode("latin-1")

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
-from ferricorn.config import Config, OptionError
+from ferricorn.checks import OptionError
+from ferricorn.config import Config
 from ferricorn.drivers.threads import end_past_threads
 from ferricorn.logging import LOGGING_CONFIG, AccessFormatter
 from ferricorn.loops.runner import run_coroutine

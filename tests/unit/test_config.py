@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from ferricorn import typing
-from ferricorn.config import Config, OptionError, defaults
+from ferricorn.checks import OptionError
+from ferricorn.config import Config, defaults
 from ferricorn.json_lines import JSONFormatter
 from ferricorn.middleware.asgi2 import ASGI2Middleware
 from ferricorn.middleware.message_logger import MessageLoggerMiddleware
