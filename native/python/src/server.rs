@@ -248,7 +248,8 @@ impl Server {
         let py = slf.py();
         let this = slf.get();
         // Another thread may be in a turn.
-        while !Self::with_engine(slf, Wake::Soon, Reactor::abort) && this.crew.is_some() {
+        let others = this.crew.as_ref().is_some_and(|crew| crew.pool.leads());
+        while !Self::with_engine(slf, Wake::Soon, Reactor::abort) && others {
             py.detach(|| std::thread::sleep(Duration::from_millis(1)));
         }
         let mut state = this.link.lock();
