@@ -19,17 +19,20 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
 from measure import run_client
 from process import MeasurementError, Process
 from rows import Row
-from servers import Server, catalogue
+from servers import catalogue
 from setting import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from servers import Server
 
 ROWS = (
     Row("hello", "hello", "plain_wsgi:mixed", connections=8, interface="wsgi"),
@@ -112,9 +115,9 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=200, help="that are slow (default 200)")
     parser.add_argument("--threads", type=int, default=4, help="of the server (default 4)")
     options = parser.parse_args()
-    command = catalogue()["ferricorn"].command
+    ours = catalogue()["ferricorn"]
     threads = ["--threads", str(options.threads)]
-    server = Server("ferricorn", lambda row, port: [*command(row, port), *threads])
+    server = replace(ours, command=lambda row, port: [*ours.command(row, port), *threads])
     prepare()
     kept = True
     for row in ROWS:
