@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import io
+import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +82,47 @@ def step_by_step(environ: Environ, start_response: StartResponse) -> Iterable[by
 
 
 @routes
+def paced(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Yield forty portions, each but the first when the folder of the query has its file."""
+    start_response("200 OK", [TEXT])
+    yield b"0"
+    for number in range(1, 40):
+        passed(f"{environ['QUERY_STRING']}/{number}")
+        yield b"%d" % number
+
+
+@routes
+def catches_up(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Yield 8 MiB, dots until the file that the query names is there, and then small portions.
+
+    The last one tells the most descriptors that were open meanwhile.
+    """
+    start_response("200 OK", [TEXT])
+    for _ in range(8):
+        yield bytes(1 << 20)
+    while not Path(environ["QUERY_STRING"]).exists():
+        time.sleep(0.002)
+        yield b"."
+    most = 0
+    for _ in range(2_000):
+        most = max(most, len(os.listdir("/dev/fd")))
+        yield b"small"
+    yield b"%d" % most
+
+
+@routes
+def closes_late(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Be closed when the file that the query names is there."""
+
+    class Late(Portions):
+        def close(self) -> None:
+            passed(self.environ["QUERY_STRING"])
+
+    start_response("200 OK", [TEXT])
+    return Late(environ, [b"one", b"two"])
+
+
+@routes
 def writes(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Use `write`, and return something as well."""
     write = start_response("200 OK", [TEXT])
@@ -138,6 +182,14 @@ def file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", [("Content-Type", "application/octet-stream")])
     wrapper: Callable[..., Iterable[bytes]] = environ["wsgi.file_wrapper"]
     return wrapper(Path(environ["QUERY_STRING"]).open("rb"), 8192)
+
+
+@routes
+def file_unpacked(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Send what is in the compressed file that the query names."""
+    start_response("200 OK", [TEXT])
+    wrapper: Callable[..., Iterable[bytes]] = environ["wsgi.file_wrapper"]
+    return wrapper(gzip.open(environ["QUERY_STRING"], "rb"))
 
 
 @routes
@@ -217,8 +269,9 @@ def raises_at_close(environ: Environ, start_response: StartResponse) -> Iterable
         def close(self) -> None:
             raise FaultError("at close")
 
-    start_response("200 OK", [TEXT, ("Content-Length", "5")])
-    return Closing(environ, [b"whole"])
+    length = [("Content-Length", "5")] if environ["QUERY_STRING"] == "length" else []
+    start_response("200 OK", [TEXT, *length])
+    return Closing(environ, [b"wh", b"ole"])
 
 
 @routes

@@ -60,11 +60,12 @@ def expect_traceback(server: Server, text: str) -> None:
     assert not server.lines("never retrieved|never awaited|Task was destroyed")
 
 
-def test_an_error_of_close_is_logged(fresh: Serve) -> None:
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_an_error_of_close_is_logged(fresh: Serve, framing: str) -> None:
     server = fresh(APP)
     with server.connect() as client:
         # All of it had been sent.
-        assert client.get("/raises_at_close").text == "whole"
+        assert client.get(f"/raises_at_close?{framing}").text == "whole"
     server.wait_for("FaultError: at close$")
     assert server.get("/").text == "ok"
 

@@ -6,6 +6,7 @@ length where the application says none (PEP 3333, "Handling the Content-Length H
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,12 @@ def test_a_file_that_is_too_short_is_not_taken_for_whole(bare: Server, tmp_path:
         with pytest.raises(CutError):
             client.response()
     assert bare.get("/").text == "ok"
+
+
+def test_a_compressed_file_is_sent_as_it_is_read(here: Server, tmp_path: Path) -> None:
+    path = tmp_path / "file.gz"
+    path.write_bytes(gzip.compress(b"what is in it" * 1000))
+    assert here.get(f"/file_unpacked?{path}").body == b"what is in it" * 1000
 
 
 @pytest.mark.parametrize("size", [0, 9_000, 200_000])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,46 @@ def test_a_portion_is_sent_before_the_next_is_asked_for(here: Server, tmp_path: 
         gate.touch()
         assert client.read_chunk() == b"second"
         assert client.read_chunk() == b""
+
+
+def test_portions_come_at_once_though_another_thread_waits(served: Serve, tmp_path: Path) -> None:
+    server = served(APP, threads=4)
+    with server.connect() as client:
+        client.sock.settimeout(5)
+        begun = time.monotonic()
+        client.request("GET", f"/paced?{tmp_path}")
+        client.head()
+        for number in range(40):
+            assert client.read_chunk() == b"%d" % number
+            (tmp_path / str(number + 1)).touch()
+        assert client.read_chunk() == b""
+    # Were each to wait for the next look at the sockets, it would be twice as long.
+    assert time.monotonic() < begun + 5
+
+
+def test_the_end_comes_before_the_application_closes(here: Server, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with here.connect() as client:
+        try:
+            assert client.get(f"/closes_late?{gate}").text == "onetwo"
+        finally:
+            gate.touch()
+        assert client.get("/").text == "ok"
+
+
+def test_a_client_that_has_caught_up_costs_no_more(here: Server, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with here.connect() as client:
+        client.request("GET", f"/catches_up?{gate}")
+        client.head()
+        taken = 0
+        while taken < 8 << 20:
+            taken += client.read_chunk().count(0)
+        gate.touch()
+        rest = b""
+        while data := client.read_chunk():
+            rest += data
+    assert int(rest.lstrip(b".").removeprefix(b"small" * 2_000)) < here.descriptors() + 20
 
 
 # Framing

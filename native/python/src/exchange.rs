@@ -117,6 +117,12 @@ impl Handle {
             Found::Current(exchange) => exchange.phase,
         };
         check_order(phase, &message)?;
+        let partial = matches!(
+            &message,
+            Message::Body { more: true, .. }
+                | Message::File { more: true, .. }
+                | Message::EarlyHint { .. }
+        );
         let mut after = After::default();
         let mut sent = Sent::Done;
         match &mut message {
@@ -204,13 +210,16 @@ impl Handle {
             }
             Message::Debug => {}
         }
-        let wanted = !state.scheduled && state.reactor.has_dirty();
+        let queued = state.reactor.has_dirty();
+        let wanted = queued && !state.scheduled;
         // An application that never waits would keep everything until it does.
         let spent = state.reactor.take_spent();
         drop(state);
         drop(spent);
         if wanted {
             self.link.schedule(py)?;
+        } else if queued && partial {
+            self.link.hurry();
         }
         if let (Some((scope, status)), Some(access_log)) = (after.begun, &self.link.access_log) {
             access_log.begun(py, &self.link.names, scope.bind(py), status);

@@ -2,10 +2,11 @@
 //!
 //! The binding floor: the only Rust that knows Python. It calls the event loop and the application
 //! and never imports the package above it. Rooms, each using only those before it: `ffi`, `names`,
-//! `wait`, `memo`, `scope`, `environ`, `spool`, `message`, `text`, `record`, `format`, `lines`, `access`, `link`, `exchange`, `inflight`, `said`, `websocket`, `awaitable`, `http`, `eager`, `task`, `response`, `wsgi`, `pool`, `crew`, `intake`, `site`, `refusals`, `relay`, `serve`, `turn`, `threads`, `feed`, `server`.
+//! `wait`, `memo`, `scope`, `environ`, `spool`, `message`, `text`, `record`, `format`, `lines`, `access`, `bell`, `link`, `exchange`, `inflight`, `said`, `websocket`, `awaitable`, `http`, `eager`, `task`, `response`, `wsgi`, `pool`, `crew`, `intake`, `site`, `refusals`, `relay`, `serve`, `turn`, `threads`, `feed`, `server`.
 
 mod access;
 mod awaitable;
+mod bell;
 mod crew;
 mod eager;
 mod environ;

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use ferricorn_engine::{ExchangeId, Reactor, SessionId};
 use ferricorn_proto::Millis;
@@ -16,6 +16,7 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::access::AccessLog;
+use crate::bell::Bell;
 use crate::ffi::Payload;
 use crate::format::Format;
 use crate::names::Names;
@@ -34,6 +35,8 @@ pub struct Link {
     pub error_log: Py<PyAny>,
     /// What WebSockets need of the floor above; `None` where there are none.
     pub sockets: Option<SocketHooks>,
+    /// Ends a wait for the sockets, where threads see to these.
+    pub bell: Option<Arc<Bell>>,
 }
 
 pub struct SocketHooks {
@@ -222,6 +225,7 @@ impl Link {
         access_log: Option<AccessLog>,
         error_log: Py<PyAny>,
         sockets: Option<SocketHooks>,
+        bell: Option<Arc<Bell>>,
     ) -> Self {
         let state = State {
             reactor,
@@ -241,6 +245,7 @@ impl Link {
             access_log,
             error_log,
             sockets,
+            bell,
         }
     }
 
@@ -289,6 +294,13 @@ impl Link {
                 asked.map(drop)
             }
             None => Ok(()),
+        }
+    }
+
+    /// Has a thread that waits for the sockets send what was queued: the application may go on for long.
+    pub fn hurry(&self) {
+        if let Some(bell) = &self.bell {
+            bell.call();
         }
     }
 

@@ -12,10 +12,8 @@
 //! threads as there are requests for, and none of this is needed.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ferricorn_engine::ExchangeId;
@@ -23,6 +21,7 @@ use ferricorn_proto::Millis;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::bell::Bell;
 use crate::wsgi::Job;
 
 /// What the application may take before another thread goes on.
@@ -60,8 +59,7 @@ pub struct Pool {
 struct Lookout {
     /// The engine's poller.
     poller: OwnedFd,
-    /// Ends the wait for the sockets.
-    bell: (UnixStream, UnixStream),
+    bell: Arc<Bell>,
 }
 
 #[derive(Default)]
@@ -169,6 +167,12 @@ impl Pool {
         self.lookout.is_some()
     }
 
+    /// Ends a wait for the sockets.
+    pub fn bell(&self) -> Option<Arc<Bell>> {
+        let lookout = self.lookout.as_ref()?;
+        Some(Arc::clone(&lookout.bell))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,6 +250,13 @@ impl Pool {
         }
     }
 
+    /// The caller is going to wait for the sockets: what is queued from now on ends that.
+    pub fn attend(&self) {
+        if let Some(lookout) = &self.lookout {
+            lookout.bell.attend();
+        }
+    }
+
     /// Waits for the sockets, for so many milliseconds at most. False: there is something to do, and
     /// nobody has waited.
     pub fn wait(&self, after: Option<Millis>) -> bool {
@@ -256,6 +267,7 @@ impl Pool {
         let busy = !inner.ready.is_empty() || inner.ending;
         drop(inner);
         if busy {
+            lookout.bell.leave();
             return false;
         }
         let timeout = i64::try_from(after.unwrap_or(LONGEST).min(LONGEST)).unwrap_or(0);
@@ -264,6 +276,7 @@ impl Pool {
             tv_nsec: timeout % 1000 * 1_000_000,
         };
         lookout.wait(&timeout);
+        lookout.bell.leave();
         true
     }
 
@@ -278,8 +291,7 @@ impl Pool {
     /// Ends a wait for the sockets.
     pub fn ring(&self) {
         if let Some(lookout) = &self.lookout {
-            // One that is full rings already.
-            let _ = (&lookout.bell.0).write(&[1]);
+            lookout.bell.ring();
         }
     }
 
@@ -393,7 +405,18 @@ impl Pool {
             };
             inner.waits &= !works;
             quiet = if done == 0 && nothing { quiet + 1 } else { 0 };
-            if done > 0 || nothing || inner.ending {
+            if done > 0 || inner.ending {
+                continue;
+            }
+            if nothing {
+                // Who waits for the sockets does not know of a response that its thread has not sent.
+                drop(inner);
+                if wanted()
+                    && let Some(lookout) = &self.lookout
+                {
+                    lookout.bell.call();
+                }
+                inner = self.lock();
                 continue;
             }
             inner.waits |= !works;
@@ -455,9 +478,7 @@ impl Pace {
 
 impl Lookout {
     fn new(poller: OwnedFd) -> std::io::Result<Self> {
-        let bell = UnixStream::pair()?;
-        bell.0.set_nonblocking(true)?;
-        bell.1.set_nonblocking(true)?;
+        let bell = Arc::new(Bell::new()?);
         Ok(Self { poller, bell })
     }
 
@@ -465,12 +486,12 @@ impl Lookout {
     fn wait(&self, timeout: &Timespec) -> bool {
         let mut watched = [
             PollFd::new(&self.poller, PollFlags::IN),
-            PollFd::new(&self.bell.1, PollFlags::IN),
+            PollFd::new(self.bell.sound(), PollFlags::IN),
         ];
         // Interrupted, it is as if something had come.
         let ready = poll(&mut watched, Some(timeout)).map_or(true, |count| count > 0);
         if !watched[1].revents().is_empty() {
-            let _ = (&self.bell.1).read(&mut [0; 64]);
+            self.bell.silence();
         }
         ready
     }

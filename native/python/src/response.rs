@@ -137,7 +137,7 @@ impl Response {
     /// If it may not come now, or cannot be kept.
     pub fn push(&self, py: Python<'_>, body: Bound<'_, PyBytes>, more: bool) -> PyResult<bool> {
         self.begin(py)?;
-        if self.state().spill.is_some() {
+        if self.still_spills() {
             let heard = self.spill(py, body.as_bytes())?;
             if !more {
                 self.pass(py, false)?;
@@ -157,6 +157,20 @@ impl Response {
             Sent::Full | Sent::Done => {}
         }
         Ok(true)
+    }
+
+    /// Whether what comes has to go behind what is in the file. A client that keeps up again needs none:
+    /// each portion there costs a descriptor until it is sent.
+    fn still_spills(&self) -> bool {
+        let waiting = match &self.state().spill {
+            Some(spill) => spill.passed < spill.length,
+            None => return false,
+        };
+        if waiting || !self.handle.may_send() {
+            return true;
+        }
+        self.state().spill = None;
+        false
     }
 
     fn spill(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<bool> {
@@ -202,6 +216,9 @@ impl Response {
     /// If it may not come now, or the file cannot be read.
     pub fn file(&self, file: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = file.py();
+        if !reads_what_lies_there(file)? {
+            return Ok(false);
+        }
         let Ok(descriptor) = file
             .call_method0("fileno")
             .and_then(|descriptor| descriptor.extract::<i32>())
@@ -264,5 +281,18 @@ impl Response {
             more: false,
         };
         self.handle.act(py, message).map(drop)
+    }
+}
+
+/// Whether a file gives what its descriptor refers to. Those of compressed files have the descriptor of
+/// what they decompress.
+fn reads_what_lies_there(file: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let io = file.py().import("io")?;
+    if !file.is_instance(&io.getattr("BufferedIOBase")?)? {
+        return Ok(true);
+    }
+    match file.getattr_opt("raw")? {
+        Some(raw) => raw.is_instance(&io.getattr("FileIO")?),
+        None => Ok(false),
     }
 }

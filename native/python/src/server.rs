@@ -130,6 +130,7 @@ impl Server {
                 log: given.log,
                 disconnected: given.disconnected,
             }),
+            crew.as_ref().and_then(|crew| crew.pool.bell()),
         );
         // Threads look at what was queued when they have run a request: nobody need ask.
         link.lock().scheduled = crew.as_ref().is_some_and(|crew| crew.pool.leads());

@@ -82,6 +82,7 @@ pub fn keep(server: &Bound<'_, Server>, crew: &Crew) {
 
 /// Reads the sockets, after waiting for them if there is nothing.
 fn lead(server: &Bound<'_, Server>, pool: &Pool) {
+    pool.attend();
     let after = Server::advance_here(server, Gather::Poll);
     if server.py().detach(|| pool.wait(after)) {
         Server::advance_here(server, Gather::Poll);

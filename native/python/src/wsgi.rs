@@ -71,13 +71,17 @@ fn call(py: Python<'_>, handle: &Handle, wanted: &Wanted, offers: &Arc<Offers>) 
     let start_response = offers.start_response.instance(py, start_response)?;
     let application = wanted.application.bind(py);
     let given = application.call1((environ, start_response))?;
-    let passed = pass_on(&given, &response);
+    // The client need not wait for what the application does at the end.
+    let passed = pass_on(&given, &response).and_then(|()| response.end(py));
     // A list has nothing to close.
     let closed = if given.is_exact_instance_of::<PyList>() {
         Ok(())
     } else {
         match given.getattr_opt("close") {
-            Ok(Some(close)) => close.call0().map(drop),
+            Ok(Some(close)) => {
+                handle.link.hurry();
+                close.call0().map(drop)
+            }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         }
@@ -87,7 +91,7 @@ fn call(py: Python<'_>, handle: &Handle, wanted: &Wanted, offers: &Arc<Offers>) 
             other.write_unraisable(py, Some(&given));
             Err(error)
         }
-        (passed, closed) => passed.and(closed).and_then(|()| response.end(py)),
+        (passed, closed) => passed.and(closed),
     }
 }
 
