@@ -42,8 +42,11 @@ def parse_mounts(given: Sequence[str | tuple[str, Any]]) -> list[Mount]:
         if not app:
             raise ValueError(f"{each!r} is not in the format PATH=module:attribute.")
         shortened = path.rstrip("/")
-        if not shortened.startswith("/") or "//" in shortened:
+        segments = shortened.split("/")
+        if segments[0] or len(segments) < 2 or {"", ".", ".."} & {*segments[1:]}:
             raise ValueError(f"{path!r} is no path below '/'.")
+        if {"%", "?", "#"} & {*shortened}:
+            raise ValueError(f"{path!r} is compared with decoded paths: write it without escapes.")
         if shortened in mounts:
             raise ValueError(f"{path!r} is given twice.")
         mounts[shortened] = Mount(shortened, app)

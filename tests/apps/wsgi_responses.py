@@ -111,6 +111,27 @@ def catches_up(environ: Environ, start_response: StartResponse) -> Iterable[byte
 
 
 @routes
+def forks(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Fork a child that comes back."""
+    child = os.fork()
+    if child == 0:
+        sys.exit(7)
+    _, status = os.waitpid(child, 0)
+    start_response("200 OK", [TEXT])
+    return [str(os.waitstatus_to_exitcode(status)).encode()]
+
+
+@routes
+def tail(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Give more than the kernel keeps at once, and the rest when a file is there."""
+    start_response("200 OK", [TEXT, ("Content-Length", str((8 << 20) + 3))])
+    for _ in range(8):
+        yield bytes(1 << 20)
+    passed(environ["QUERY_STRING"])
+    yield b"end"
+
+
+@routes
 def closes_late(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Be closed when the file that the query names is there."""
 

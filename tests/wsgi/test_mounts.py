@@ -197,6 +197,8 @@ def test_the_access_log_shows_the_whole_path(server: StartServer) -> None:
         ("/=b:c", "'/' is no path below '/'."),
         ("/a//b=b:c", "'/a//b' is no path below '/'."),
         ("/w/=b:c", "'/w/' is given twice."),
+        ("/a/../b=b:c", "'/a/../b' is no path below '/'."),
+        ("/a%20b=b:c", "'/a%20b' is compared with decoded paths: write it without escapes."),
     ],
 )
 def test_a_mount_that_is_none(mount: str, problem: str) -> None:

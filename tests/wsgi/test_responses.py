@@ -100,6 +100,26 @@ def test_a_client_that_has_caught_up_costs_no_more(here: Server, tmp_path: Path)
     assert int(rest.lstrip(b".").removeprefix(b"small" * 2_000)) < here.descriptors() + 20
 
 
+def test_the_client_has_what_was_made_while_the_application_waits(
+    here: Server, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    for _ in range(5):
+        with here.connect() as client:
+            client.request("GET", f"/tail?{gate}")
+            client.head()
+            assert client.exactly(8 << 20) == bytes(8 << 20)
+            gate.touch()
+            assert client.exactly(3) == b"end"
+        gate.unlink()
+
+
+def test_a_child_that_comes_back_does_not_serve(here: Server) -> None:
+    for _ in range(3):
+        assert here.get("/forks").body == b"7"
+    assert not here.lines("SystemExit")
+
+
 # Framing
 
 

@@ -22,6 +22,7 @@ use crate::format::Format;
 use crate::names::Names;
 use crate::record::Record;
 use crate::scope::Ends;
+use crate::spill::Spill;
 use crate::spool::Spool;
 use crate::wait::{Wait, Wake};
 
@@ -114,6 +115,8 @@ pub struct Exchange {
     pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
     /// What is there if the request asks for a WebSocket.
     pub socket: Option<Box<Socket>>,
+    /// What a WSGI application's client did not take.
+    pub spill: Option<Arc<Mutex<Spill>>>,
     /// What is there while the body for a WSGI application comes.
     pub collecting: Option<Box<Collecting>>,
 }

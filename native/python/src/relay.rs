@@ -1,13 +1,17 @@
 //! What a request that runs already has to hear: bodies and messages, room, ends.
 
+use std::sync::Arc;
+
 use ferricorn_engine::{Address, ExchangeId, SessionId, Work};
 use ferricorn_proto::Fault;
 use ferricorn_proto::ws::{Data, Kind};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::exchange::Handle;
 use crate::ffi;
 use crate::link::{self, Collecting, Incoming, Link, Phase};
+use crate::response::pass_spilled;
 use crate::scope::Ends;
 use crate::wait::Wake;
 use crate::websocket;
@@ -16,7 +20,7 @@ use crate::websocket;
 const INFO: i32 = 20;
 
 /// Passes on what a request that runs already has to hear.
-pub fn pass_on(py: Python<'_>, link: &Link, work: Work, arena: &[u8], how: Wake) {
+pub fn pass_on(py: Python<'_>, link: &Arc<Link>, work: Work, arena: &[u8], how: Wake) {
     match work {
         Work::Opened {
             session,
@@ -176,14 +180,25 @@ fn abandon(link: &Link, id: ExchangeId, collecting: Option<Box<Collecting>>) {
     }
 }
 
-fn writable(py: Python<'_>, link: &Link, id: ExchangeId, how: Wake) {
+fn writable(py: Python<'_>, link: &Arc<Link>, id: ExchangeId, how: Wake) {
     let mut state = link.lock();
     let Some(exchange) = state.current(id) else {
         return;
     };
     let waiting = exchange.take_waiters(true);
+    let spill = exchange.spill.clone();
     drop(state);
     link::wake(py, waiting, how);
+    if let Some(spill) = spill {
+        let handle = Handle {
+            link: Arc::clone(link),
+            id,
+            socket: false,
+        };
+        if let Err(error) = pass_spilled(py, &handle, &spill, true) {
+            error.write_unraisable(py, None);
+        }
+    }
 }
 
 fn close(py: Python<'_>, link: &Link, session: SessionId, cut: bool, how: Wake) {

@@ -5,19 +5,21 @@
 //! never waits for a client.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::{Seek, SeekFrom};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ferricorn_engine::file;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::PyBytes;
 
 use crate::exchange::{Handle, Sent};
 use crate::ffi;
 use crate::message::{FilePart, Headers, Message, Octets};
 use crate::names::empty;
+use crate::spill::Spill;
 
 /// What a response may have waiting in a temporary file until its thread waits after all.
 const SPILL: u64 = 1 << 30;
@@ -39,7 +41,8 @@ struct State {
     begun: bool,
     /// How long the body will be, where it is known before the head is sent.
     expected: Option<u64>,
-    spill: Option<Spill>,
+    /// Where portions go that the client does not take, one after the other.
+    spill: Option<Arc<Mutex<Spill>>>,
 }
 
 /// What `start_response` was called with.
@@ -47,14 +50,6 @@ pub struct Head {
     pub status: u16,
     pub reason: Vec<u8>,
     pub octets: Octets,
-}
-
-/// What the client did not take, in a file.
-struct Spill {
-    file: File,
-    /// What of it is the engine's to send.
-    passed: u64,
-    length: u64,
 }
 
 impl Response {
@@ -137,77 +132,40 @@ impl Response {
     /// If it may not come now, or cannot be kept.
     pub fn push(&self, py: Python<'_>, body: Bound<'_, PyBytes>, more: bool) -> PyResult<bool> {
         self.begin(py)?;
-        if self.still_spills() {
-            let heard = self.spill(py, body.as_bytes())?;
-            if !more {
-                self.pass(py, false)?;
+        if let Some(spill) = self.spill(py) {
+            locked(py, &spill).push(body.as_bytes())?;
+            while locked(py, &spill).waiting() > SPILL && !self.handle.may_send() {
+                py.detach(|| std::thread::sleep(PAUSE));
             }
-            return Ok(heard);
+            if !more || self.handle.may_send() {
+                pass_spilled(py, &self.handle, &spill, more)?;
+            }
+            return Ok(!self.handle.is_gone());
         }
         match self.handle.act(py, Message::Body { body, more })? {
             Sent::Gone => return Ok(false),
-            Sent::Full if more => {
-                let file = tempfile::tempfile()?;
-                self.state().spill = Some(Spill {
-                    file,
-                    passed: 0,
-                    length: 0,
-                });
-            }
+            Sent::Full if more => self.set_spill(Some(Arc::new(Mutex::new(Spill::new()?)))),
             Sent::Full | Sent::Done => {}
         }
         Ok(true)
     }
 
-    /// Whether what comes has to go behind what is in the file. A client that keeps up again needs none:
-    /// each portion there costs a descriptor until it is sent.
-    fn still_spills(&self) -> bool {
-        let waiting = match &self.state().spill {
-            Some(spill) => spill.passed < spill.length,
-            None => return false,
-        };
-        if waiting || !self.handle.may_send() {
-            return true;
+    /// Whoever hears that the client has room takes from there.
+    fn set_spill(&self, spill: Option<Arc<Mutex<Spill>>>) {
+        self.state().spill.clone_from(&spill);
+        if let Some(exchange) = self.handle.link.lock().current(self.handle.id) {
+            exchange.spill = spill;
         }
-        self.state().spill = None;
-        false
     }
 
-    fn spill(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<bool> {
-        let mut state = self.state();
-        let waiting = match &mut state.spill {
-            Some(spill) => {
-                spill.file.write_all(bytes)?;
-                spill.length += bytes.len() as u64;
-                spill.length - spill.passed
-            }
-            None => 0,
-        };
-        drop(state);
-        while waiting > SPILL && !self.handle.may_send() {
-            py.detach(|| std::thread::sleep(PAUSE));
+    /// Where what comes has to go, behind what is there already. A client that keeps up again needs none.
+    fn spill(&self, py: Python<'_>) -> Option<Arc<Mutex<Spill>>> {
+        let spill = self.state().spill.clone()?;
+        if locked(py, &spill).waiting() > 0 || !self.handle.may_send() {
+            return Some(spill);
         }
-        if self.handle.may_send() {
-            self.pass(py, true)?;
-        }
-        Ok(!self.handle.is_gone())
-    }
-
-    /// Has the engine send what is in the file.
-    fn pass(&self, py: Python<'_>, more: bool) -> PyResult<()> {
-        let mut state = self.state();
-        let Some(spill) = &mut state.spill else {
-            return Ok(());
-        };
-        let part = FilePart {
-            file: spill.file.try_clone()?,
-            offset: spill.passed,
-            length: spill.length - spill.passed,
-        };
-        spill.passed = spill.length;
-        drop(state);
-        let part = Some(part);
-        self.handle.act(py, Message::File { part, more }).map(drop)
+        self.set_spill(None);
+        None
     }
 
     /// Sends a file as the kernel can, if it is one on a disk.
@@ -267,14 +225,14 @@ impl Response {
             // Of a response that would have content, its length is not known.
             state.expected = None;
         }
-        let spilled = state.spill.is_some();
+        let spill = state.spill.clone();
         drop(state);
         self.begin(py)?;
         if self.handle.is_over() {
             return Ok(());
         }
-        if spilled {
-            return self.pass(py, false);
+        if let Some(spill) = spill {
+            return pass_spilled(py, &self.handle, &spill, false);
         }
         let message = Message::Body {
             body: empty(py),
@@ -282,6 +240,36 @@ impl Response {
         };
         self.handle.act(py, message).map(drop)
     }
+}
+
+/// Has the engine send what has gathered in the file. With `more` false the response is complete.
+///
+/// # Errors
+/// If it may not come now, or there are no more descriptors.
+pub fn pass_spilled(
+    py: Python<'_>,
+    handle: &Handle,
+    spill: &Mutex<Spill>,
+    more: bool,
+) -> PyResult<()> {
+    // Held until it is queued: somebody else may have what follows.
+    let mut spill = locked(py, spill);
+    let message = match spill.take()? {
+        None if more => return Ok(()),
+        None => Message::Body {
+            body: empty(py),
+            more,
+        },
+        part => Message::File { part, more },
+    };
+    handle.act(py, message).map(drop)
+}
+
+/// Whoever has it may wait for the interpreter.
+fn locked<'a>(py: Python<'_>, spill: &'a Mutex<Spill>) -> MutexGuard<'a, Spill> {
+    spill
+        .lock_py_attached(py)
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a file gives what its descriptor refers to. Those of compressed files have the descriptor of

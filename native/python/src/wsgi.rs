@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyConnectionResetError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyConnectionResetError, PySystemExit, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyList, PyString, PyTuple};
 
@@ -70,7 +70,11 @@ fn call(py: Python<'_>, handle: &Handle, wanted: &Wanted, offers: &Arc<Offers>) 
     };
     let start_response = offers.start_response.instance(py, start_response)?;
     let application = wanted.application.bind(py);
-    let given = application.call1((environ, start_response))?;
+    let given = application.call1((environ, start_response));
+    if std::process::id() != offers.process {
+        return leave_fork(py, given.err());
+    }
+    let given = given?;
     // The client need not wait for what the application does at the end.
     let passed = pass_on(&given, &response).and_then(|()| response.end(py));
     // A list has nothing to close.
@@ -93,6 +97,18 @@ fn call(py: Python<'_>, handle: &Handle, wanted: &Wanted, offers: &Arc<Offers>) 
         }
         (passed, closed) => passed.and(closed),
     }
+}
+
+/// Ends a process that the application has forked, and that comes back: it must not serve. Its status is
+/// that of the `SystemExit`, if it came by one.
+fn leave_fork(py: Python<'_>, error: Option<PyErr>) -> PyResult<()> {
+    let code = error
+        .filter(|error| error.is_instance_of::<PySystemExit>(py))
+        .and_then(|error| error.value(py).getattr("code").ok())
+        .and_then(|code| code.extract::<i32>().ok());
+    py.import("os")?
+        .call_method1("_exit", (code.unwrap_or(0),))
+        .map(drop)
 }
 
 fn pass_on(given: &Bound<'_, PyAny>, response: &Response) -> PyResult<()> {
@@ -150,6 +166,8 @@ pub struct Offers {
     write: CallableType<Write>,
     early_hints: CallableType<EarlyHints>,
     client_disconnected: CallableType<ClientDisconnected>,
+    /// The process that serves: an application may make others.
+    process: u32,
 }
 
 impl Offers {
@@ -161,6 +179,7 @@ impl Offers {
             write: CallableType::new(py)?,
             early_hints: CallableType::new(py)?,
             client_disconnected: CallableType::new(py)?,
+            process: std::process::id(),
         })
     }
 }
