@@ -57,6 +57,7 @@ PROMISES = (
     Promise("ws-64k", 0.5, "uvicorn"),
     Promise("wsgi-hello", 1.1, "bjoern"),
     Promise("wsgi-hello"),
+    Promise("flask", 1.0, "bjoern"),
     Promise("flask"),
 )
 
