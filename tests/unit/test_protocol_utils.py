@@ -33,6 +33,8 @@ async def addresses(listener: socket.socket, client: socket.socket) -> Any:
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             assert not is_ssl(transport)
             found.set_result((get_local_addr(transport), get_remote_addr(transport)))
+            # From Python 3.12 on the server's end waits for its connections.
+            transport.close()
 
     client.setblocking(False)
     unix = listener.family == socket.AF_UNIX
