@@ -403,6 +403,8 @@ fn progress(
         exchange.phase = Phase::Complete;
     }
     if exchange.phase == Phase::Complete {
+        // An idle connection keeps no file.
+        exchange.spill = None;
         // Those who wait for the client to leave, or for room, hear that the exchange is over.
         after.wake.append(&mut exchange.waiters);
         after.record = exchange.record.take();
