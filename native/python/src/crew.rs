@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use crate::pool::{Pool, Relief};
+use crate::pool::Pool;
 use crate::wsgi::Offers;
 
 /// The threads of a server. They call its methods `_work` and `_keep`.
@@ -37,24 +37,18 @@ impl Crew {
         }
     }
 
-    /// Has another thread go on. False: all run the application.
-    pub fn relieve(&self, server: &Bound<'_, PyAny>) -> bool {
-        match self.pool.relieve() {
-            Relief::Woken => true,
-            Relief::None => false,
-            Relief::New => self.spawn_worker(server),
+    /// Has another thread go on, if there is one that does not run the application.
+    pub fn relieve(&self, server: &Bound<'_, PyAny>) {
+        if self.pool.relieve() {
+            self.spawn_worker(server);
         }
     }
 
     /// Starts one that is counted already.
-    pub fn spawn_worker(&self, server: &Bound<'_, PyAny>) -> bool {
-        match self.spawn(server, "_work") {
-            Ok(()) => true,
-            Err(error) => {
-                self.pool.left(true);
-                error.write_unraisable(server.py(), None);
-                false
-            }
+    pub fn spawn_worker(&self, server: &Bound<'_, PyAny>) {
+        if let Err(error) = self.spawn(server, "_work") {
+            self.pool.left(true);
+            error.write_unraisable(server.py(), None);
         }
     }
 

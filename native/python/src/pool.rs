@@ -126,16 +126,6 @@ pub enum Duty {
     End,
 }
 
-/// Who goes on where somebody is stuck.
-pub enum Relief {
-    /// A thread that had nothing to do was woken.
-    Woken,
-    /// There may be another thread.
-    New,
-    /// All run the application.
-    None,
-}
-
 impl Pool {
     /// # Errors
     /// If there are no more descriptors.
@@ -308,20 +298,19 @@ impl Pool {
         inner.idle -= 1;
     }
 
-    /// Has another thread go on. A new one is counted already.
-    pub fn relieve(&self) -> Relief {
+    /// Has another thread go on, if there is one that does not run the application. True: it is to be
+    /// started, and counted already.
+    pub fn relieve(&self) -> bool {
         let mut inner = self.lock();
         if inner.idle > 0 || inner.ending {
             drop(inner);
             self.news.notify_one();
-            Relief::Woken
-        } else if inner.workers < self.threads {
-            inner.workers += 1;
-            inner.alive += 1;
-            Relief::New
-        } else {
-            Relief::None
+            return false;
         }
+        let new = inner.workers < self.threads;
+        inner.workers += usize::from(new);
+        inner.alive += usize::from(new);
+        new
     }
 
     /// Calls threads for what is ready. As many new ones as it gives are counted already.

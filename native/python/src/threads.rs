@@ -67,9 +67,7 @@ pub fn keep(server: &Bound<'_, Server>, crew: &Crew) {
     };
     loop {
         match server.py().detach(|| pool.watch(wanted)) {
-            Duty::Spawn => {
-                crew.spawn_worker(server);
-            }
+            Duty::Spawn => crew.spawn_worker(server),
             Duty::Lead => {
                 lead(server, pool);
                 pool.led(true);
