@@ -340,6 +340,19 @@ def test_a_client_that_ends_its_side_in_the_queue_is_answered(
     assert len(clients[1].response().body) == SIZE
 
 
+def test_an_idle_connection_keeps_no_file(fresh: Serve, clients: list[Client]) -> None:
+    server = fresh(APP, threads=1)
+    clients += [slow_reader(server)]
+    clients[0].request("GET", "/")
+    assert clients[0].response().text == "ok"
+    before = server.descriptors()
+    clients[0].request("GET", "/large_in_portions")
+    # The application has given everything to the file when somebody else is served.
+    assert server.get("/").text == "ok"
+    assert len(clients[0].response().body) == SIZE
+    wait_until(lambda: server.descriptors() <= before)
+
+
 # The end
 
 
