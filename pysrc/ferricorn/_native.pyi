@@ -1,7 +1,8 @@
 """The native floor as Python sees it: one `Server` for each event loop.
 
-Everything here runs on the loop's own thread, but for what WSGI threads run. The native module never imports this package:
-what it needs from it (the application, the loggers, the settings) comes in as arguments.
+Everything here runs on the loop's own thread, but for what WSGI threads run. The native module
+never imports this package: what it needs from it (the application, the loggers, the settings) comes
+in as arguments.
 """
 
 import asyncio
