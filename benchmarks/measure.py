@@ -65,7 +65,7 @@ def measure(server: Server, row: Row, seconds: float, warm_up: float) -> Sample:
         run_client(process, row, warm_up)
         if row.kind == "lag":
             ask(process.port, "/start")
-        sample = _load(process, row, seconds)
+        sample = _load(process, row, max(seconds, row.least))
         if row.kind == "lag":
             sample.lag = float(ask(process.port, "/lag"))
         return sample
