@@ -242,11 +242,6 @@ class Config:
         self.forwarded_headers = forwarded_headers
         self.bind = [bind] if isinstance(bind, str) else list(bind or [])
         self.uds_permissions = uds_permissions
-
-        # Read by uvicorn's users. The protocols are native and have no class.
-        self.http_protocol_class: type[asyncio.Protocol] | None = None
-        self.ws_protocol_class: type[asyncio.Protocol] | None = None
-        self.ssl: ssl.SSLContext | None = None
         self.preload = preload
         self.worker_max_rss = worker_max_rss
         self.worker_lifetime = worker_lifetime
@@ -268,6 +263,10 @@ class Config:
         self.wsgi_timeout = wsgi_timeout
         self.mounts = [mounts] if isinstance(mounts, str) else list(mounts or [])
 
+        # Read by uvicorn's users. The protocols are native and have no class.
+        self.http_protocol_class: type[asyncio.Protocol] | None = None
+        self.ws_protocol_class: type[asyncio.Protocol] | None = None
+        self.ssl: ssl.SSLContext | None = None
         self.loaded = False
         check_log_format(self)
         self.configure_logging()

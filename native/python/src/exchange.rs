@@ -9,10 +9,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::ffi::Payload;
-use crate::link::{self, Exchange, Found, Link, Phase, State, Waiter};
+use crate::link::{Found, Link, State};
 use crate::message::{FilePart, Headers, Message};
 use crate::names::empty;
 use crate::record::Record;
+use crate::slot::{self, Exchange, Phase, Waiter};
 use crate::wait::{Wait, Wake};
 
 /// An exchange and the way to it; what `receive` and `send` hold.
@@ -226,7 +227,7 @@ impl Handle {
         }
         self.link.log(py, after.record);
         if !after.wake.is_empty() {
-            link::wake(py, after.wake, Wake::Soon);
+            slot::wake(py, after.wake, Wake::Soon);
         }
         Ok(sent)
     }

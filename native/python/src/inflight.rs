@@ -12,8 +12,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::exchange::Handle;
-use crate::link::{Exchange, Found, Link, Phase, Stage};
+use crate::link::{Found, Link};
 use crate::scope::host_and_port;
+use crate::slot::{Exchange, Phase, Stage};
 
 /// Age in seconds, what is going on, the scope of a run, the client of a connection without one.
 pub type Row = (f64, &'static str, Option<Py<PyDict>>, Option<Py<PyAny>>);
@@ -72,7 +73,7 @@ pub fn rows(py: Python<'_>, link: &Link) -> PyResult<Vec<Row>> {
         })
         .collect();
     let now = state.reactor.now();
-    let runs = state.tasks.runs(py);
+    let runs = state.runs.all(py);
     let mut rows = Vec::with_capacity(runs.len() + waiting.len());
     for (exchange, since, scope) in runs {
         let doing = match state.find(exchange) {

@@ -7,8 +7,9 @@ use pyo3::prelude::*;
 
 use crate::environ::set_length;
 use crate::exchange::Handle;
-use crate::link::{Collecting, Link, Wanted};
+use crate::link::Link;
 use crate::pool::Pool;
+use crate::slot::{Collecting, Wanted};
 use crate::spool::{Io, Spool};
 use crate::task::{End, finish};
 use crate::wsgi::Job;
@@ -32,7 +33,7 @@ impl Intake {
     pub fn begin(&self, py: Python<'_>, handle: &Handle, wanted: Wanted) -> PyResult<()> {
         let environ = wanted.environ.clone_ref(py);
         let mut state = handle.link.lock();
-        state.tasks.keep(wanted.place, None, environ);
+        state.runs.keep(wanted.place, None, environ);
         let Some(exchange) = state.current(handle.id) else {
             return Ok(());
         };

@@ -2,7 +2,7 @@
 //!
 //! The binding floor: the only Rust that knows Python. It calls the event loop and the application
 //! and never imports the package above it. Rooms, each using only those before it: `ffi`, `names`,
-//! `wait`, `memo`, `scope`, `environ`, `spool`, `message`, `spill`, `text`, `record`, `format`, `lines`, `access`, `bell`, `link`, `exchange`, `inflight`, `said`, `websocket`, `awaitable`, `http`, `eager`, `task`, `response`, `wsgi`, `pool`, `crew`, `intake`, `site`, `refusals`, `relay`, `serve`, `turn`, `threads`, `feed`, `server`.
+//! `wait`, `memo`, `scope`, `environ`, `spool`, `message`, `spill`, `text`, `record`, `format`, `lines`, `access`, `bell`, `slot`, `runs`, `link`, `exchange`, `inflight`, `said`, `websocket`, `awaitable`, `http`, `eager`, `task`, `response`, `wsgi`, `pool`, `crew`, `intake`, `site`, `refusals`, `relay`, `serve`, `turn`, `threads`, `feed`, `server`.
 
 mod access;
 mod awaitable;
@@ -27,11 +27,13 @@ mod record;
 mod refusals;
 mod relay;
 mod response;
+mod runs;
 mod said;
 mod scope;
 mod serve;
 mod server;
 mod site;
+mod slot;
 mod spill;
 mod spool;
 mod task;

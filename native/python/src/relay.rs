@@ -10,9 +10,10 @@ use pyo3::types::PyBytes;
 
 use crate::exchange::Handle;
 use crate::ffi;
-use crate::link::{self, Collecting, Incoming, Link, Phase};
+use crate::link::Link;
 use crate::response::pass_spilled;
 use crate::scope::Ends;
+use crate::slot::{self, Collecting, Incoming, Phase};
 use crate::wait::Wake;
 use crate::websocket;
 
@@ -111,7 +112,7 @@ fn body(py: Python<'_>, link: &Link, id: ExchangeId, data: &[u8], end: bool, how
     exchange.body.over |= end;
     let waiting = exchange.take_waiters(false);
     drop(state);
-    link::wake(py, waiting, how);
+    slot::wake(py, waiting, how);
 }
 
 fn message(
@@ -168,14 +169,14 @@ fn disconnect(py: Python<'_>, link: &Link, id: ExchangeId, told: Option<(u16, St
     let waiting = std::mem::take(&mut exchange.waiters);
     let collecting = exchange.collecting.take();
     drop(state);
-    link::wake(py, waiting, how);
+    slot::wake(py, waiting, how);
     abandon(link, id, collecting);
 }
 
 /// A body that never came whole: no application has heard of it.
 fn abandon(link: &Link, id: ExchangeId, collecting: Option<Box<Collecting>>) {
     if let Some(collecting) = collecting {
-        let run = link.lock().tasks.release(collecting.wanted.place, id);
+        let run = link.lock().runs.release(collecting.wanted.place, id);
         drop((run, collecting));
     }
 }
@@ -188,7 +189,7 @@ fn writable(py: Python<'_>, link: &Arc<Link>, id: ExchangeId, how: Wake) {
     let waiting = exchange.take_waiters(true);
     let spill = exchange.spill.clone();
     drop(state);
-    link::wake(py, waiting, how);
+    slot::wake(py, waiting, how);
     if let Some(spill) = spill {
         let handle = Handle {
             link: Arc::clone(link),
@@ -226,7 +227,7 @@ fn close(py: Python<'_>, link: &Link, session: SessionId, cut: bool, how: Wake) 
     if opened {
         link.report(py, INFO, "connection closed", None);
     }
-    link::wake(py, ended.exchange.waiters, how);
+    slot::wake(py, ended.exchange.waiters, how);
     // Closing would wait until a peer that does not read has read what was cut.
     let end = if cut { "abort" } else { "close" };
     if let Some(transport) = ended.transport

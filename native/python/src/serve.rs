@@ -13,11 +13,12 @@ use pyo3::prelude::*;
 use crate::exchange::Handle;
 use crate::http::Callables;
 use crate::intake::Intake;
-use crate::link::{Link, Phase, Socket, Wanted};
+use crate::link::Link;
 use crate::refusals::{self, RefusalLog};
 use crate::relay;
 use crate::scope::{Arrived, Ends};
 use crate::site::{self, Site};
+use crate::slot::{Phase, Socket, Wanted};
 use crate::task::{self, Run, Tasks};
 use crate::wait::Wake;
 
@@ -163,7 +164,7 @@ impl Service {
             }
         };
         if started.is_err() {
-            let run = link.lock().tasks.release(place, request.exchange);
+            let run = link.lock().runs.release(place, request.exchange);
             drop(run);
         }
         started
@@ -213,7 +214,7 @@ impl Service {
         let id = request.exchange;
         let mut state = link.lock();
         let busy = self.limit_concurrency.is_some_and(|limit| {
-            state.reactor.connections() >= limit || state.tasks.running() >= limit
+            state.reactor.connections() >= limit || state.runs.count() >= limit
         }) || (speaks_wsgi
             && self
                 .intake
@@ -241,7 +242,7 @@ impl Service {
             .filter(|_| !busy)
             .map(|ends| ends.clone_ref(py));
         let now = state.reactor.now();
-        let admitted = ends.map(|ends| (ends, state.tasks.reserve(id, now)));
+        let admitted = ends.map(|ends| (ends, state.runs.reserve(id, now)));
         drop(state);
         drop((left, past));
         if busy {

@@ -255,7 +255,7 @@ impl Server {
         }
         let mut state = this.link.lock();
         state.aborted = true;
-        let tasks = state.tasks.all(py);
+        let tasks = state.runs.tasks(py);
         drop(state);
         for task in tasks {
             if let Err(error) = task.bind(py).call_method0(&this.link.names.cancel) {
@@ -294,7 +294,7 @@ impl Server {
     /// Exchanges whose application still runs.
     #[getter]
     fn tasks(&self) -> usize {
-        self.link.lock().tasks.running()
+        self.link.lock().runs.count()
     }
 
     /// Requests since the start.

@@ -17,7 +17,8 @@ use crate::eager::Eager;
 use crate::exchange::Handle;
 use crate::ffi::{self, Step};
 use crate::inflight::first_step;
-use crate::link::{self, Link, Phase};
+use crate::link::Link;
+use crate::slot::{self, Phase};
 use crate::wait::Wake;
 use crate::websocket;
 
@@ -81,7 +82,7 @@ impl Run {
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = *place {
             let (task, scope) = (task.unbind(), scope.clone().unbind());
-            self.handle.link.lock().tasks.keep(place, Some(task), scope);
+            self.handle.link.lock().runs.keep(place, Some(task), scope);
         }
     }
 
@@ -89,7 +90,7 @@ impl Run {
     fn abandon(&self) {
         if let Some(place) = self.leave() {
             let mut state = self.handle.link.lock();
-            let task = state.tasks.release(place, self.handle.id);
+            let task = state.runs.release(place, self.handle.id);
             let record = state.take_record(self.handle.id);
             let parted = state.parted.remove(&self.handle.id);
             drop(state);
@@ -151,7 +152,7 @@ pub enum End {
 pub fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
     let link = &handle.link;
     let mut state = link.lock();
-    let task = place.and_then(|place| state.tasks.release(place, handle.id));
+    let task = place.and_then(|place| state.runs.release(place, handle.id));
     if handle.socket {
         drop(state);
         drop(task);
@@ -222,7 +223,7 @@ pub fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
         record.answer(status, text);
     }
     link.log(py, record);
-    link::wake(py, waiting, Wake::Soon);
+    slot::wake(py, waiting, Wake::Soon);
     if wanted && let Err(error) = link.schedule(py) {
         error.write_unraisable(py, None);
     }
@@ -233,7 +234,7 @@ pub fn finish(py: Python<'_>, handle: &Handle, place: Option<usize>, end: End) {
 pub fn give_up(py: Python<'_>, link: &Arc<Link>, id: ExchangeId) -> Option<Py<PyDict>> {
     let (place, environ) = {
         let state = link.lock();
-        let (place, environ) = state.tasks.find(id)?;
+        let (place, environ) = state.runs.find(id)?;
         (place, environ.map(|environ| environ.clone_ref(py)))
     };
     let handle = Handle {

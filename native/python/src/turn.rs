@@ -16,9 +16,10 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::crew::Crew;
 use crate::ffi;
-use crate::link::{self, Continuation, Link};
+use crate::link::{Continuation, Link};
 use crate::scope::Ends;
 use crate::serve::Service;
+use crate::slot;
 use crate::wait::Wake;
 
 /// `logging.ERROR`.
@@ -159,7 +160,7 @@ impl Server {
         });
         if stop {
             let told = this.link.lock().take_told();
-            link::wake(slf.py(), told, Wake::Soon);
+            slot::wake(slf.py(), told, Wake::Soon);
         }
         left
     }

@@ -13,10 +13,11 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::exchange::{Handle, Sent, misuse};
 use crate::ffi::Payload;
-use crate::link::{self, Found, Incoming, Phase, Socket, Stage, State};
+use crate::link::{Found, State};
 use crate::message::{Headers, Message};
 use crate::names::empty;
 use crate::said::Said;
+use crate::slot::{self, Incoming, Phase, Socket, Stage};
 use crate::wait::Wake;
 
 /// `logging.INFO`.
@@ -213,7 +214,7 @@ fn send(handle: &Handle, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult
     let spent = state.reactor.take_spent();
     drop(state);
     drop(spent);
-    link::wake(py, waiting, Wake::Soon);
+    slot::wake(py, waiting, Wake::Soon);
     if wanted {
         link.schedule(py)?;
     }
@@ -447,7 +448,7 @@ pub fn finish(handle: &Handle, py: Python<'_>, returned: bool) -> Option<&'stati
     if status.is_some() {
         log(handle, py, scope, status);
     }
-    link::wake(py, waiting, Wake::Soon);
+    slot::wake(py, waiting, Wake::Soon);
     if wanted && let Err(error) = link.schedule(py) {
         error.write_unraisable(py, None);
     }

@@ -10,9 +10,9 @@ use pyo3::types::{PyBool, PyBytes, PyList, PyString, PyTuple};
 
 use crate::exchange::Handle;
 use crate::ffi::{Arguments, Call, CallableType, NewContext};
-use crate::link::Wanted;
 use crate::message::{Message, Octets, latin_1};
 use crate::response::{Head, Response};
+use crate::slot::Wanted;
 use crate::task::{End, finish};
 
 /// `logging.ERROR`.
