@@ -4,7 +4,7 @@
 //! read already: the responses of one turn leave in one write. A connection with nothing left to
 //! send gives its buffer back and, if it is at its end, is closed.
 
-use ferricorn_proto::Timer;
+use ferricorn_proto::{Timer, limits};
 
 use crate::reactor::{Reactor, SERVICE_RESTART};
 use crate::session::Speech;
@@ -105,9 +105,12 @@ impl<P: AsRef<[u8]>> Reactor<P> {
         }
         let left = session.output.len();
         self.stats.bytes_out += before - left;
-        if session.awaited && left <= ferricorn_proto::limits::WRITE_LOW_WATER as u64 {
-            session.awaited = false;
-            if session.live {
+        if left <= limits::WRITE_LOW_WATER as u64 {
+            if let Speech::Socket(socket) = &mut session.speech {
+                // Before more messages: where the sender is never done, the output never ends.
+                socket.write_due(session.output.buffer());
+            }
+            if std::mem::take(&mut session.awaited) && session.live {
                 batch.work.push(Work::Writable {
                     exchange: session.exchange(),
                 });
@@ -124,11 +127,8 @@ impl<P: AsRef<[u8]>> Reactor<P> {
             return;
         }
         session.timers.stop(Timer::Write);
-        if let Speech::Socket(socket) = &mut session.speech {
-            socket.write_due(session.output.buffer());
-            if !session.output.is_empty() {
-                return self.mark_dirty(id);
-            }
+        if !session.output.is_empty() {
+            return self.mark_dirty(id);
         }
         Self::reclaim_buffer(&mut self.spare, session);
         let http = &session.http;

@@ -4,7 +4,7 @@ use ferricorn_engine::{Data, ExchangeId, Flow, Options, WebSocketOptions};
 use ferricorn_proto::ws::{self, Kind};
 use ferricorn_proto::{Misuse, WsLimits};
 
-use crate::harness::{Client, End, Payload, Seen, Server, get, options};
+use crate::harness::{Client, End, Payload, Seen, Server, find, get, options};
 
 const SOON: u64 = 40;
 const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
@@ -197,6 +197,34 @@ fn who_does_not_read_blocks_the_sender() {
     server.until("all", |_| {
         received += client.read_once();
         received == sent * 1004
+    });
+}
+
+/// A sender that is never done, to a client that is slower, leaves no moment without output.
+#[test]
+fn a_slow_reader_gets_its_pong_before_the_output_ends() {
+    const PONG: &[u8] = b"\x8a\x06there?";
+    let mut server = Server::narrow(with(sockets()));
+    let mut client = server.connect_narrow();
+    let exchange = accept(&mut server, &mut client);
+    let fill = |server: &mut Server| {
+        while say(server, exchange, &[b'x'; 1000]) == Ok(Flow::Ready) {
+            server.settle();
+        }
+    };
+    fill(&mut server);
+    client.send(frame(9, b"there?"));
+    let (mut room, mut received) = (0, 0);
+    server.until("the pong", |server| {
+        let seen = client.received.len().saturating_sub(PONG.len());
+        client.received.drain(..seen);
+        received += client.read_once();
+        assert!(received < 8 * 1024 * 1024, "no pong in all that");
+        let told = server.count(&Seen::Writable(exchange));
+        if told > std::mem::replace(&mut room, told) {
+            fill(server);
+        }
+        find(&client.received, PONG).is_some()
     });
 }
 
