@@ -94,6 +94,14 @@ async def answers(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @routes
+async def answers_with_trailers(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer as plain HTTP, with a key that only plain HTTP's messages have."""
+    await receive()
+    await send({"type": "websocket.http.response.start", "status": 418, "trailers": True})
+    await send({"type": "websocket.http.response.body", "body": b"no room"})
+
+
+@routes
 async def closes(scope: Scope, receive: Receive, send: Send) -> None:
     """Close with what the query says."""
     await accept(receive, send)

@@ -90,6 +90,13 @@ def test_a_client_is_answered_in_plain_http(
     fresh.wait_for(r'"WebSocket /answers" 418')
 
 
+def test_an_answer_in_plain_http_has_no_trailers(fresh: Server) -> None:
+    with Peer(fresh.connect().sock) as peer:
+        answer = peer.handshake("/answers_with_trailers")
+        assert (answer.status, answer.body) == (418, b"no room")
+        assert peer.closed()
+
+
 @pytest.mark.parametrize("path", ["/returns_at_once", "/raises_at_once"])
 def test_an_application_that_ends_without_an_answer(fresh: Server, path: str) -> None:
     with Peer(fresh.connect().sock) as peer:

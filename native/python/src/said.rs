@@ -52,7 +52,12 @@ impl<'py> Said<'py> {
                 })
             }
             "websocket.http.response.start" => {
-                Ok(Self::Answer(Message::read_start(&message, names)?))
+                let mut start = Message::read_start(&message, names)?;
+                // Such an answer has none: there is no message that could bring them.
+                if let Message::Start { trailers, .. } = &mut start {
+                    *trailers = false;
+                }
+                Ok(Self::Answer(start))
             }
             "websocket.http.response.body" => {
                 Ok(Self::Answer(Message::read_body(&message, names)?))
