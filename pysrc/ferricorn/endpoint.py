@@ -68,9 +68,9 @@ class Endpoint:
     def __init__(
         self, sockets: Sequence[socket.socket], backlog: int, name: str | None = None
     ) -> None:
-        for sock in sockets:
-            sock.listen(backlog)
         self.sockets = list(sockets)
+        for sock in self.sockets:
+            sock.listen(backlog)
         self.backlog = backlog
         self.names = [] if name is None else [name]
         # Paths and inodes of the Unix sockets that are ours to remove.
@@ -88,12 +88,16 @@ class Endpoint:
         if all(each.fd is None for each in addresses) and (passed := systemd.listen_fds()):
             return cls._adopt(passed, config.backlog, {each.uds for each in addresses})
         endpoint = cls([], config.backlog)
-        try:
-            for address in addresses:
+        for address in addresses:
+            try:
                 endpoint._add(address, config.uds_permissions)
-        except OSError:
-            endpoint.close()
-            raise
+            except OSError:
+                endpoint.close()
+                raise
+            except (ValueError, OverflowError) as error:  # No name, path or number of its kind.
+                endpoint.close()
+                where = address.uds or address.host if address.fd is None else address.fd
+                raise OSError(f"{where!r}: {error}") from None
         return endpoint
 
     @classmethod

@@ -85,6 +85,21 @@ def test_no_address_at_all() -> None:
     assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"host": "two..dots"},
+        {"uds": "a\0b"},
+        {"fd": 2**64},
+        {"bind": f"fd://{2**64}"},
+    ],
+    ids=repr,
+)
+def test_an_address_that_is_none(address: Any) -> None:
+    with pytest.raises(OSError, match=r": .+"):
+        opened(**address)
+
+
 def test_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -159,6 +174,13 @@ def test_given_sockets_listen_and_are_not_announced(log: Any) -> None:
         endpoint.announce()
         assert log.lines == []
         assert connects(socket.AF_INET, sock.getsockname())
+
+
+def test_given_sockets_may_come_one_by_one() -> None:
+    sock = socket.create_server(("127.0.0.1", 0))
+    endpoint = Endpoint((each for each in [sock]), backlog=10)
+    assert endpoint.sockets == [sock]
+    endpoint.close()
 
 
 def test_the_announcement(log: Any) -> None:
