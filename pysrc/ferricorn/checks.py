@@ -6,7 +6,6 @@ served. Defaults stand in `config.py`, and what is not supported yet in `unsuppo
 
 from __future__ import annotations
 
-import math
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,10 +19,12 @@ if TYPE_CHECKING:
 
     from ferricorn.config import Config
 
-# How the options begin that are numbers from 0 on.
-_BOUNDED = ("timeout_", "limit_", "backlog", "worker_", "drain_", "ws_", "wsgi_")
+# How the options begin that are numbers from 0 on. The native floor's have 64 bits.
+_MOST = 2**64 - 1
+_BOUNDED = ("timeout_", "limit_", "worker_", "drain_", "ws_", "wsgi_", "reload_delay")
 _RANGES = {
     "port": (0, 65535),
+    "backlog": (0, 2**31 - 1),
     "ws_max_queue": (1, 65535),
     "ws_deflate_window_bits": (9, 15),
     "threads": (1, 10_000),
@@ -57,12 +58,14 @@ def blamed(name: str) -> Iterator[None]:
 def check(config: Config, defaults: Mapping[str, Any]) -> None:
     """Look at everything but logging, headers, and what is parsed elsewhere."""
     for name, value in vars(config).items():
-        if name.startswith(_BOUNDED) and not 0 <= (value or 0) < math.inf:
-            raise OptionError(name, f"{value} is no number from 0 on.")
+        if name.startswith(_BOUNDED) and not 0 <= (value or 0) <= _MOST:
+            raise OptionError(name, f"{value} is no number from 0 to {_MOST}.")
     for name, (least, most) in _RANGES.items():
         value = vars(config)[name]
         if not least <= value <= most:
             raise OptionError(name, f"{value} is not between {least} and {most}.")
+    with blamed("root_path"):
+        config.root_path.encode()  # What is no UTF-8 in the command line is none of it here.
     with blamed("forwarded_headers"):
         header_names(config.forwarded_headers)
     for text in config.bind:

@@ -47,6 +47,7 @@ def parse_mounts(given: Sequence[str | tuple[str, Any]]) -> list[Mount]:
             raise ValueError(f"{path!r} is no path below '/'.")
         if {"%", "?", "#"} & {*shortened}:
             raise ValueError(f"{path!r} is compared with decoded paths: write it without escapes.")
+        shortened.encode()  # Raises it for what is no UTF-8 in the command line.
         if shortened in mounts:
             raise ValueError(f"{path!r} is given twice.")
         mounts[shortened] = Mount(shortened, app)

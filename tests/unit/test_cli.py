@@ -112,7 +112,7 @@ def test_a_flag_beats_a_variable(called: Any) -> None:
         (["main:app", "--no-such-flag"], "No such option"),
         # What `Config` refuses.
         (["main:app", "--port", "70000"], "'--port': 70000 is not between 0 and 65535."),
-        (["main:app", "--timeout-write", "-1"], "'--timeout-write': -1.0 is no number from 0 on."),
+        (["main:app", "--timeout-write", "-1"], "'--timeout-write': -1.0 is no number from 0 to "),
         (["main:app", "--worker-lifetime", "-1"], "'--worker-lifetime': -1.0 is no number from "),
         (["main:app", "--reload-dir", "no-such-folder"], "does not exist"),
         (["main:app", "--ssl-keyfile", "key"], "'--ssl-keyfile': not supported yet: "),

@@ -473,9 +473,12 @@ impl Sockets {
     }
 }
 
-/// Seconds as milliseconds.
+/// The longest time that is waited for, in seconds: some thirty years.
+const LONGEST: f64 = 1e9;
+
+/// Seconds as milliseconds; a lifetime stands for what is longer.
 fn millis(name: &str, seconds: f64) -> PyResult<Millis> {
-    if !(0.0..=1e9).contains(&seconds) {
+    if !(0.0..).contains(&seconds) {
         return Err(PyValueError::new_err(format!(
             "{name} must be a number of seconds from 0 (off) on"
         )));
@@ -485,5 +488,5 @@ fn millis(name: &str, seconds: f64) -> PyResult<Millis> {
         clippy::cast_sign_loss,
         reason = "checked above"
     )]
-    Ok((seconds * 1000.0).ceil() as Millis)
+    Ok((seconds.min(LONGEST) * 1000.0).ceil() as Millis)
 }
