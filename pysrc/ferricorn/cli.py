@@ -9,6 +9,7 @@ not supported yet are understood, so that they can be refused with a reason, and
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,7 @@ class _Permissions(click.types.StringParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         try:
             return value if isinstance(value, int) else int(value, 8)
-        except ValueError:
+        except (TypeError, ValueError):  # A fraction of TOML's is no text.
             self.fail(f"{value!r} is not an octal number.", param, ctx)
 
 
@@ -429,7 +430,15 @@ def _whence(ctx: click.Context, parameter: click.Parameter) -> str:
     return "" if where in ("command line", "default") else f" (From {where}.)"
 
 
+def _fill_standard_streams() -> None:
+    """Open those that this process was started without: sockets would get their descriptors."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+
+
 def _main(app: str, check_config: bool, explain: bool, **options: Any) -> None:
+    _fill_standard_streams()
     if options["log_config"] is None:
         del options["log_config"]
     for name in ("reload_dirs", "reload_includes", "reload_excludes", "bind", "mounts"):

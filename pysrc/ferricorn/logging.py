@@ -104,6 +104,10 @@ def paint(text: object, style: str) -> str:
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
 
 
+def _is_terminal(stream: IO[str] | None) -> bool:
+    return stream is not None and stream.isatty()  # A process may be started without streams.
+
+
 class ColourizedFormatter(logging.Formatter):
     """A formatter that knows `%(levelprefix)s`, and shows `record.color_message` in colour.
 
@@ -136,7 +140,7 @@ class ColourizedFormatter(logging.Formatter):
 
     def should_use_colors(self) -> bool:
         """Say whether the stream behind the formatter is a terminal."""
-        return sys.stdout.isatty()
+        return _is_terminal(sys.stdout)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
         """Format the record with the fields that this formatter adds."""
@@ -161,7 +165,7 @@ class DefaultFormatter(ColourizedFormatter):
 
     def should_use_colors(self) -> bool:
         """Look at standard error, where the default handler writes."""
-        return sys.stderr.isatty()
+        return _is_terminal(sys.stderr)
 
 
 class AccessFormatter(ColourizedFormatter):

@@ -60,8 +60,12 @@ def _fitting(parameter: click.Parameter, value: Any, path: str) -> Any:
     """Return the value if it is of the kind that a flag's would be made from."""
     values = value if parameter.multiple and isinstance(value, list) else [value]
     switch = isinstance(parameter.type, click.types.BoolParamType)
+    # Click would cut off a fraction.
+    kinds = (
+        (str, int) if isinstance(parameter.type, click.types.IntParamType) else (str, int, float)
+    )
     for each in values:
-        if isinstance(each, bool) is not switch or not isinstance(each, (bool, str, int, float)):
+        if isinstance(each, bool) is not switch or not isinstance(each, kinds):
             name = (parameter.name or "").replace("_", "-")
             raise SettingsError(f"{path}: {value!r} is no value for {name!r}.")
     return values if parameter.multiple else value
@@ -84,9 +88,10 @@ def read_settings(path: str | None, names: Mapping[str, str]) -> Settings | None
     if in_project and path is None and "ferricorn" not in text:
         return None
 
-    table = _parse(text, chosen)
+    table: Any = _parse(text, chosen)
     if in_project:
-        table = table.get("tool", {}).get("ferricorn")
+        tools = table.get("tool")
+        table = tools.get("ferricorn") if isinstance(tools, dict) else None
         if table is None and path is None:
             return None
     if not isinstance(table, dict):

@@ -224,6 +224,53 @@ def test_levels_and_access_log(start: Start) -> None:
     assert command.normal_lines() == LIFE[:4] + LIFE[5:]
 
 
+LARGE = {
+    "main:app": [
+        *("--timeout-keep-alive", "--timeout-request-head", "--timeout-request-body"),
+        *("--timeout-write", "--timeout-graceful-shutdown", "--limit-concurrency"),
+        *("--limit-max-requests", "--ws-max-size", "--ws-max-connections", "--ws-ping-interval"),
+        *("--ws-ping-timeout", "--ws-close-timeout", "--ws-send-high-water"),
+    ],
+    "main:wsgi": ["--wsgi-queue", "--wsgi-buffer-size", "--wsgi-timeout"],
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_as_much_as_a_number_can_say(start: Start, name: str) -> None:
+    options = [text for flag in LARGE[name] for text in (flag, str(sys.maxsize))]
+    command = served(start, name, *options)
+    assert command.get()[0] == 200
+    command.kill(signal.SIGINT)
+    assert command.end() == 0
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--workers", "2"], ["--preload"]], ids=["one", "workers", "preload"]
+)
+def test_without_standard_streams(tmp_path: Path, options: list[str]) -> None:
+    (tmp_path / "main.py").write_text(APPLICATION)
+    command = [sys.executable, "-m", "ferricorn", "main:bare", "--lifespan", "off", *options]
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        address, fd = sock.getsockname(), sock.fileno()
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command, "--fd", str(fd)],
+            cwd=tmp_path,
+            pass_fds=(fd,),
+        )
+        # Waits in the backlog until somebody accepts, or until nobody can any more.
+        client = http.client.HTTPConnection(*address, timeout=30)
+        client.connect()
+    try:
+        client.request("GET", "/")
+        assert client.getresponse().read() == b"ok"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    finally:
+        client.close()
+        process.kill()
+        process.wait()
+
+
 def test_a_trace(start: Start) -> None:
     command = served(start, "main:app", "--log-level", "trace")
     command.get()

@@ -179,6 +179,14 @@ def test_colours_are_for_terminals(
         assert formatter().use_colors is terminal
 
 
+def test_a_process_without_streams_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    configure()
+    assert not DefaultFormatter().use_colors
+    assert not AccessFormatter().use_colors
+
+
 def test_colours_on_request_leave_the_shared_configuration_alone() -> None:
     configure(use_colors=True)
     assert LOGGING_CONFIG["formatters"]["default"]["use_colors"] is None

@@ -99,6 +99,8 @@ def test_flags_come_before_variables_before_the_file(called: Any) -> None:
         ("port = 'many'", "'--port': 'many' is not a valid integer. (From x.toml.)"),
         ("port = 70000", "'--port': 70000 is not between 0 and 65535. (From x.toml.)"),
         ("port = true", "True is no value for 'port'."),
+        ("port = 80.5", "80.5 is no value for 'port'."),
+        ("uds-permissions = 6.5", "'--uds-permissions': 6.5 is not an octal number."),
         ("port = [1]", "[1] is no value for 'port'."),
         ("access-log = 'yes'", "'yes' is no value for 'access-log'."),
         ("bind = [1979-05-27]", "is no value for 'bind'."),
@@ -114,8 +116,9 @@ def test_what_is_wrong_in_a_file_is_said(text: str, complaint: str) -> None:
     assert "x.toml" in result.output
 
 
-def test_a_project_that_is_named_must_have_the_table(called: Any) -> None:
-    Path("pyproject.toml").write_text("[tool.other]\n")
+@pytest.mark.parametrize("text", ["[tool.other]\n", "tool = 3\n", "[tool]\nferricorn = 3\n"])
+def test_a_project_that_is_named_must_have_the_table(text: str, called: Any) -> None:
+    Path("pyproject.toml").write_text(text)
     result = invoke("main:app", "--config", "pyproject.toml")
     assert (result.exit_code, called) == (2, [])
     assert "there is no table [tool.ferricorn]." in result.output

@@ -132,6 +132,7 @@ def _settle_signals(server: Server) -> None:
     signal.signal(signal.SIGQUIT, show_requests)
     if server.config.drain_delay:
         signal.signal(signal.SIGUSR1, drain)
-    with suppress(AttributeError, OSError, ValueError):  # Somebody replaced or closed stderr.
+    # Somebody replaced stderr, closed it or started the server without.
+    with suppress(AttributeError, OSError, RuntimeError, ValueError):
         faulthandler.register(signal.SIGQUIT, all_threads=True, chain=True)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
