@@ -374,7 +374,13 @@ def test_a_restart_that_fails_leaves_the_workers(server: StartServer, tmp_path: 
 def test_a_crash_loop_slows_down(server: StartServer, tmp_path: Path) -> None:
     boot = tmp_path / "boot"
     boot.touch()
-    fresh = server(APP, workers=2, env={"BOOT": str(boot)})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        # A worker that fails before the parent knows that all serve would be a start that fails.
+        manager.settimeout(30)
+        manager.bind(str(tmp_path / "manager"))
+        env = {"BOOT": str(boot), "NOTIFY_SOCKET": str(tmp_path / "manager")}
+        fresh = server(APP, workers=2, env=env)
+        assert manager.recv(100) == b"READY=1"
     pids = workers(fresh)
     boot.write_text("exit 7")
     os.kill(pids[0], signal.SIGKILL)
