@@ -195,7 +195,11 @@ PARAMETERS: list[click.Parameter] = [
     _option("--ws-max-connections", "Maximum number of WebSockets; 503 for more.", int),
     _option("--ws-ping-interval", "Seconds between WebSocket pings. 0 for none.", float),
     _option("--ws-ping-timeout", "Seconds to wait for a WebSocket pong. 0 for no limit.", float),
-    _option("--ws-close-timeout", "Seconds to wait for the answer to a close frame.", float),
+    _option(
+        "--ws-close-timeout",
+        "Seconds to wait for the answer to a close frame. 0 for no limit.",
+        float,
+    ),
     _option("--ws-send-high-water", "Bytes for a slow client at which send() waits.", int),
     _option("--ws-per-message-deflate", "Compress WebSocket messages.", bool),
     _option("--ws-deflate-window-bits", "Size of the compression window, 9 to 15.", int),
