@@ -50,6 +50,14 @@ def test_long_texts(here: Server, size: int) -> None:
         assert peer.hear() == message
 
 
+@pytest.mark.parametrize("plain", [254, 255, 256, 4094, 4095, 4096, 30_000])
+def test_texts_that_are_ascii_but_for_their_end(here: Server, plain: int) -> None:
+    with connect(here, "/echo") as peer:
+        for message in ("a" * plain + "ü", "a" * plain + "€z", "a" * plain):
+            peer.say(message)
+            assert peer.hear() == message
+
+
 def test_fragments_are_one_message(here: Server) -> None:
     text = "Grüße".encode()
     with connect(here, "/echo") as peer:

@@ -73,6 +73,8 @@ impl AsRef<[u8]> for Payload {
 
 /// From so many bytes on, looking for the first that is not ASCII is worth the while.
 const MUCH: usize = 256;
+/// What is looked at before it is copied, while it lies in the nearest cache.
+const PIECE: usize = 4096;
 
 /// The `str` of some UTF-8. Python's own decoder looks at ASCII a word at a time.
 ///
@@ -83,16 +85,22 @@ const MUCH: usize = 256;
     reason = "a slice is never longer than isize::MAX"
 )]
 pub fn decode<'py>(py: Python<'py>, contents: &[u8]) -> PyResult<Bound<'py, PyString>> {
-    if contents.len() < MUCH || !contents.is_ascii() {
+    if contents.len() < MUCH || !contents[..MUCH].is_ascii() {
         return PyString::from_bytes(py, contents);
     }
     // SAFETY: the new string has room for as many characters of ASCII, each of one byte, and nobody
-    // else has seen it.
+    // else has seen it, nor will before all of them are there.
     unsafe {
         let text = ffi::PyUnicode_New(contents.len() as ffi::Py_ssize_t, 127);
         let text = Bound::from_owned_ptr_or_err(py, text)?;
-        let start = ffi::PyUnicode_DATA(text.as_ptr()).cast::<u8>();
-        ptr::copy_nonoverlapping(contents.as_ptr(), start, contents.len());
+        let mut place = ffi::PyUnicode_DATA(text.as_ptr()).cast::<u8>();
+        for piece in contents.chunks(PIECE) {
+            if !piece.is_ascii() {
+                return PyString::from_bytes(py, contents);
+            }
+            ptr::copy_nonoverlapping(piece.as_ptr(), place, piece.len());
+            place = place.add(piece.len());
+        }
         Ok(text.cast_into_unchecked())
     }
 }

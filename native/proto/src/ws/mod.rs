@@ -179,8 +179,9 @@ impl WebSocket {
             if head.fin && !head.compressed && head.payload <= limits.message as u64 {
                 let end = usize::try_from(head.payload).ok().map(|len| head.len + len);
                 if let Some(payload) = end.and_then(|end| input.get_mut(head.len..end)) {
-                    unmask(payload, &mut { head.mask });
-                    if kind == Kind::Text && simdutf8::basic::from_utf8(payload).is_err() {
+                    let ascii = unmask(payload, &mut { head.mask });
+                    if kind == Kind::Text && !ascii && simdutf8::basic::from_utf8(payload).is_err()
+                    {
                         return Err(Invalid.into());
                     }
                     let end = head.len + payload.len();
