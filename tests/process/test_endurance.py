@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psutil
 import pytest
@@ -95,11 +95,14 @@ def test_kills(server: StartServer, app: str) -> None:
     fresh = server(app, workers=2, access_log=False, timeout_worker_healthcheck=0)
     living = set(workers(fresh))
     strict_losses = fast_losses = 0
-    with Wrk(fresh) as fast, Load(fresh) as strict:
+    with Load(fresh) as strict, ExitStack() as later:
+        for pid in living:
+            strict.wait_for_answer_of([pid])
+        # All of its connections would go to a worker that serves before the other does.
+        fast = later.enter_context(Wrk(fresh))
         for turn in range(ROUNDS):
             # Who serves wrk has the most to lose.
             victim = max(living, key=lambda pid: len(clients_of(pid) & fast.addresses()))
-            strict.wait_for_answer_of([victim])
             strict.lost.clear()
             strict.finished.clear()
             stop(victim)
