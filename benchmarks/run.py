@@ -57,7 +57,8 @@ def main() -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     text = f"{heading}{table(rounds, rows, options.servers)}\n{conclusion}"
     options.out.with_suffix(".txt").write_text(text)
-    options.out.with_suffix(".svg").write_text(chart(rounds, rows))
+    if any(row.interface == "asgi" for row in rows):
+        options.out.with_suffix(".svg").write_text(chart(rounds, rows))
     record = {
         "setting": setting,
         "rows": rounds,
