@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from ferricorn.config import Config
 
-# How the options begin that are numbers from 0 on. The native floor's have 64 bits.
+# What the native floor's numbers hold.
 _MOST = 2**64 - 1
+# How the options begin that are numbers from 0 to that.
 _BOUNDED = ("timeout_", "limit_", "worker_", "drain_", "ws_", "wsgi_", "reload_delay")
 _RANGES = {
     "port": (0, 65535),
