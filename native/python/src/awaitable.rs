@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::exchange::{Handle, Sent};
+use crate::ffi::{Resume, Step};
 use crate::wait::Wait;
 use crate::websocket;
 
@@ -52,7 +53,7 @@ impl Done {
 }
 
 /// An operation that may have to wait.
-#[pyclass(frozen, freelist = 128, module = "ferricorn._native")]
+#[pyclass(frozen, module = "ferricorn._native")]
 pub struct Operation {
     handle: Handle,
     progress: Mutex<Progress>,
@@ -106,29 +107,31 @@ impl Operation {
         }
     }
 
-    /// Goes on: what to wait for, or `None` and the result in a `StopIteration`.
-    fn resume(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        match self.swap(State::Ended, None).state {
-            State::Receive => match websocket::receive_any(&self.handle, py)? {
-                Some(message) => Err(PyStopIteration::new_err((message.unbind(),))),
-                None => self.wait(py, State::Receive),
-            },
-            State::Send(message) => {
-                match websocket::send_any(&self.handle, py, message.bind(py))? {
-                    Sent::Done | Sent::Gone => Ok(None),
-                    Sent::Full => self.wait(py, State::Sent),
-                }
-            }
-            State::Sent if self.handle.may_send() => Ok(None),
-            State::Sent => self.wait(py, State::Sent),
-            State::Ended => Ok(None),
-        }
-    }
-
-    fn wait(&self, py: Python<'_>, state: State) -> PyResult<Option<Py<PyAny>>> {
+    fn wait(&self, py: Python<'_>, state: State) -> PyResult<Step> {
         let wait = self.handle.waiter(py, matches!(state, State::Sent))?;
         self.swap(state, Some(wait.clone_ref(py)));
-        Ok(Some(wait.into_any()))
+        Ok(Step::Yielded(wait.into_any()))
+    }
+}
+
+impl Resume for Operation {
+    fn resume(slf: &Bound<'_, Self>) -> PyResult<Step> {
+        let (py, this) = (slf.py(), slf.get());
+        match this.swap(State::Ended, None).state {
+            State::Receive => match websocket::receive_any(&this.handle, py)? {
+                Some(message) => Ok(Step::Returned(message.unbind().into_any())),
+                None => this.wait(py, State::Receive),
+            },
+            State::Send(message) => {
+                match websocket::send_any(&this.handle, py, message.bind(py))? {
+                    Sent::Done | Sent::Gone => Ok(Step::Returned(py.None())),
+                    Sent::Full => this.wait(py, State::Sent),
+                }
+            }
+            State::Sent if this.handle.may_send() => Ok(Step::Returned(py.None())),
+            State::Sent => this.wait(py, State::Sent),
+            State::Ended => Ok(Step::Returned(py.None())),
+        }
     }
 }
 
@@ -145,13 +148,16 @@ impl Operation {
     }
 
     #[pyo3(name = "__next__")]
-    fn step(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.resume(py)
+    fn step(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        match Self::resume(slf)? {
+            Step::Yielded(wait) => Ok(wait),
+            Step::Returned(result) => Err(PyStopIteration::new_err((result,))),
+        }
     }
 
     #[pyo3(signature = (_value))]
-    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        self.resume(py)?.ok_or_else(|| PyStopIteration::new_err(()))
+    fn send(slf: &Bound<'_, Self>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        Self::step(slf)
     }
 
     #[pyo3(signature = (*exception))]

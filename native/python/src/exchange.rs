@@ -51,7 +51,6 @@ enum Taken<'py> {
         more: bool,
     },
     Disconnect,
-    Nothing,
 }
 
 impl Handle {
@@ -63,7 +62,7 @@ impl Handle {
         let mut state = self.link.lock();
         let ending = state.reactor.is_ending();
         let taken = match state.current(self.id) {
-            None => Taken::Disconnect,
+            None => Some(Taken::Disconnect),
             Some(exchange) => {
                 let taken = take(py, exchange, ending);
                 if !std::mem::replace(&mut exchange.asked, true) {
@@ -72,7 +71,7 @@ impl Handle {
                 taken
             }
         };
-        if let Taken::Body { body, .. } = &taken {
+        if let Some(Taken::Body { body, .. }) = &taken {
             state.reactor.consumed(self.id, body.as_bytes().len());
         }
         let wanted = !state.scheduled && (state.reactor.has_dirty() || state.reactor.has_ready());
@@ -80,10 +79,12 @@ impl Handle {
         if wanted {
             self.link.schedule(py)?;
         }
+        let Some(taken) = taken else {
+            return Ok(None);
+        };
         let names = &self.link.names;
         let message = PyDict::new(py);
         match taken {
-            Taken::Nothing => return Ok(None),
             Taken::Disconnect => message.set_item(&names.type_, &names.http_disconnect)?,
             Taken::Body { body, more } => {
                 message.set_item(&names.type_, &names.http_request)?;
@@ -349,28 +350,25 @@ impl Handle {
     }
 }
 
-/// Takes what the application is to get next.
-fn take<'py>(py: Python<'py>, exchange: &mut Exchange, ending: bool) -> Taken<'py> {
+/// Takes what the application is to get next, if there is anything.
+fn take<'py>(py: Python<'py>, exchange: &mut Exchange, ending: bool) -> Option<Taken<'py>> {
     if exchange.phase == Phase::Complete {
-        return Taken::Disconnect;
+        return Some(Taken::Disconnect);
     }
     if let Some(body) = exchange.body.take(py) {
         let more = !(exchange.body.over && exchange.body.is_empty());
         exchange.body.end_told = !more;
-        return Taken::Body { body, more };
+        return Some(Taken::Body { body, more });
     }
     if exchange.body.over && !exchange.body.end_told {
         exchange.body.end_told = true;
-        return Taken::Body {
+        return Some(Taken::Body {
             body: empty(py),
             more: false,
-        };
+        });
     }
-    if exchange.gone || (exchange.events && ending) {
-        Taken::Disconnect
-    } else {
-        Taken::Nothing
-    }
+    let left = exchange.gone || (exchange.events && ending);
+    left.then_some(Taken::Disconnect)
 }
 
 /// Whether a header line is the content type of server-sent events.

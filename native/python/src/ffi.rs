@@ -2,8 +2,9 @@
 //!
 //! It holds what `PyO3` has no safe or no fast form for, and nothing else: the type of the callables
 //! that an application gets as `receive` and `send` (vectorcall: no argument tuple for a call), one
-//! step of a foreign coroutine (`PyIter_Send`), contexts, a `bytes` object whose contents the engine may read
-//! without the interpreter, a `str` of much ASCII, memory that processes share, and duplicates of descriptors that Python owns.
+//! step of a foreign coroutine (`PyIter_Send`) and of what we give applications to await (`am_send`), contexts,
+//! a `bytes` object whose contents the engine may read without the interpreter, a `str` of much ASCII,
+//! memory that processes share, and duplicates of descriptors that Python owns.
 
 #![allow(unsafe_code)]
 
@@ -18,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::AtomicU64;
 
+use pyo3::PyClass;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -162,6 +164,50 @@ pub fn resume(coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResul
         )),
         ffi::PySendResult::PYGEN_ERROR => Err(PyErr::fetch(py)),
     }
+}
+
+/// What goes on whenever it is resumed, with whatever value.
+pub trait Resume: PyClass {
+    /// # Errors
+    /// What the caller is to see raised.
+    fn resume(slf: &Bound<'_, Self>) -> PyResult<Step>;
+}
+
+/// Has `PyIter_Send` resume instances of a class without a `StopIteration` for their results.
+pub fn resume_directly<T: Resume>(py: Python<'_>) {
+    let kind = T::type_object_raw(py);
+    // SAFETY: it is a class of ours, and Python makes the types of those with a place for the slots of
+    // coroutines, which it looks at for each call and never writes to. We are attached.
+    unsafe { (*(*kind).tp_as_async).am_send = Some(send::<T>) };
+}
+
+unsafe extern "C" fn send<T: Resume>(
+    object: *mut ffi::PyObject,
+    _value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: Python calls this, so this thread is attached.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: it is an instance of the one type that has this in its slot.
+    let object = unsafe { Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>() };
+    let step = guarded(|| T::resume(&object));
+    let (made, status) = match step {
+        Ok(Step::Yielded(awaited)) => (awaited.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
+        Ok(Step::Returned(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
+        Err(error) => {
+            error.restore(py);
+            (ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR)
+        }
+    };
+    // SAFETY: the caller's place for a new reference.
+    unsafe { result.write(made) };
+    status
+}
+
+/// Runs what Python has called: a panic goes no further.
+fn guarded<T>(act: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(act))
+        .unwrap_or_else(|_| Err(PyRuntimeError::new_err("internal error of the server")))
 }
 
 /// Calls `function(argument)` in a context, as `context.run` does.
@@ -408,9 +454,7 @@ unsafe extern "C" fn vectorcall<T: Call>(
         let state = unsafe { &(*callable.cast::<Callable<T>>()).state };
         state.call(py, arguments)
     };
-    let result = catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err(PyRuntimeError::new_err("internal error of the server")));
-    match result {
+    match guarded(call) {
         Ok(object) => object.into_ptr(),
         Err(error) => {
             error.restore(py);

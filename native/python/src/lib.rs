@@ -52,4 +52,9 @@ mod _native {
     use crate::turn::Server;
     #[pymodule_export]
     use crate::wsgi::FileWrapper;
+
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) {
+        crate::ffi::resume_directly::<crate::awaitable::Operation>(module.py());
+    }
 }

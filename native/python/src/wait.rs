@@ -5,6 +5,7 @@
 //! cache, instead of by a place on the loop's list. Callbacks run in the context that they were added
 //! with, as the loop would have run them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -12,18 +13,18 @@ use pyo3::prelude::*;
 
 use crate::ffi;
 
-#[pyclass(frozen, freelist = 128, module = "ferricorn._native")]
+#[pyclass(frozen, module = "ferricorn._native")]
 pub struct Wait {
     event_loop: Py<PyAny>,
     /// The loop's method.
     call_soon: Py<PyAny>,
+    /// The task that awaits this has not seen it yet.
+    blocking: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
     outcome: Outcome,
-    /// The task that awaits this has not seen it yet.
-    blocking: bool,
     callback: Option<Callback>,
     /// More than one callback is what a debugger or a test adds.
     others: Vec<Callback>,
@@ -55,9 +56,9 @@ impl Wait {
         Self {
             event_loop,
             call_soon,
+            blocking: AtomicBool::new(true),
             state: Mutex::new(State {
                 outcome: Outcome::Pending,
-                blocking: true,
                 callback: None,
                 others: Vec::new(),
             }),
@@ -126,12 +127,12 @@ impl Callback {
 impl Wait {
     #[getter(_asyncio_future_blocking)]
     fn blocking(&self) -> bool {
-        self.state().blocking
+        self.blocking.load(Ordering::Relaxed)
     }
 
     #[setter(_asyncio_future_blocking)]
     fn set_blocking(&self, blocking: bool) {
-        self.state().blocking = blocking;
+        self.blocking.store(blocking, Ordering::Relaxed);
     }
 
     fn get_loop(&self, py: Python<'_>) -> Py<PyAny> {

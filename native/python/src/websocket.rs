@@ -26,6 +26,8 @@ const INFO: i32 = 20;
 /// of one that never opened.
 const NO_STATUS: u16 = 1005;
 const ABNORMAL: u16 = 1006;
+/// For so many messages an idle connection keeps room.
+const KEPT: usize = 4;
 /// What the application's return and its failure say to the client.
 const NORMAL: u16 = 1000;
 const INTERNAL_ERROR: u16 = 1011;
@@ -34,7 +36,6 @@ enum Heard {
     Connect,
     Message(Incoming),
     End(u16, Option<String>),
-    Nothing,
 }
 
 /// The next message of an exchange of either kind, or `None` if it has to wait.
@@ -69,10 +70,10 @@ fn receive<'py>(handle: &Handle, py: Python<'py>) -> PyResult<Option<Bound<'py, 
     let link = &handle.link;
     let mut state = link.lock();
     let heard = match state.socket(handle.id) {
-        None => Heard::End(ABNORMAL, None),
+        None => Some(Heard::End(ABNORMAL, None)),
         Some(socket) => socket.next(),
     };
-    if let Heard::Message(incoming) = &heard {
+    if let Some(Heard::Message(incoming)) = &heard {
         state.reactor.message_taken(handle.id, incoming.length);
     }
     let wanted = !state.scheduled && (state.reactor.has_dirty() || state.reactor.has_ready());
@@ -80,10 +81,12 @@ fn receive<'py>(handle: &Handle, py: Python<'py>) -> PyResult<Option<Bound<'py, 
     if wanted {
         link.schedule(py)?;
     }
+    let Some(heard) = heard else {
+        return Ok(None);
+    };
     let names = &link.names;
     let message = PyDict::new(py);
     match heard {
-        Heard::Nothing => return Ok(None),
         Heard::Connect => message.set_item(&names.type_, &names.websocket_connect)?,
         Heard::Message(incoming) => {
             message.set_item(&names.type_, &names.websocket_receive)?;
@@ -106,20 +109,18 @@ fn receive<'py>(handle: &Handle, py: Python<'py>) -> PyResult<Option<Bound<'py, 
 }
 
 impl Socket {
-    fn next(&mut self) -> Heard {
+    fn next(&mut self) -> Option<Heard> {
         if !std::mem::replace(&mut self.connect_told, true) {
-            return Heard::Connect;
+            return Some(Heard::Connect);
         }
         if let Some(incoming) = self.inbox.pop_front() {
             if self.inbox.is_empty() {
-                self.inbox.shrink_to(0);
+                self.inbox.shrink_to(KEPT);
             }
-            return Heard::Message(incoming);
+            return Some(Heard::Message(incoming));
         }
-        match &self.ended {
-            Some((code, reason)) => Heard::End(*code, reason.clone()),
-            None => Heard::Nothing,
-        }
+        let (code, reason) = self.ended.as_ref()?;
+        Some(Heard::End(*code, reason.clone()))
     }
 }
 
