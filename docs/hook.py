@@ -133,7 +133,7 @@ def reasons() -> dict[str, str]:
 
 def _refusals() -> list[list[str]]:
     text = (PROTO / "error.rs").read_text(encoding="utf-8")
-    found = re.findall(r"Self::\w+ => (?:\{\s*)?\(\s*(\d+),\s*\"\w+\",\s*\"([^\"]+)\"", text)
+    found = re.findall(r"^ +\w+ (\d+) \"\w+\"\s+\"([^\"]+)\"$", text, re.MULTILINE)
     by_status: dict[str, list[str]] = {}
     for status, reason in found:
         # Who does not speak HTTP yet is not answered in it: the connection is closed.

@@ -290,6 +290,7 @@ impl Handle {
         let wait = Wait::new(
             event_loop.object.clone_ref(py),
             event_loop.call_soon.clone_ref(py),
+            event_loop.done(py)?.clone_ref(py),
         );
         let wait = Py::new(py, wait)?;
         let mut state = self.link.lock();

@@ -210,6 +210,19 @@ fn guarded<T>(act: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
         .unwrap_or_else(|_| Err(PyRuntimeError::new_err("internal error of the server")))
 }
 
+/// What a function written in C is a method of.
+pub fn method_of<'py>(function: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    // SAFETY: it is a live object; of a function in C, and only of one, the object that it is bound to is
+    // read, which lives as long and may be null.
+    unsafe {
+        if ffi::PyCFunction_CheckExact(function.as_ptr()) == 0 {
+            return None;
+        }
+        let object = ffi::PyCFunction_GetSelf(function.as_ptr());
+        Bound::from_borrowed_ptr_or_opt(function.py(), object)
+    }
+}
+
 /// Calls `function(argument)` in a context, as `context.run` does.
 ///
 /// # Errors

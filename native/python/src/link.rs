@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use ferricorn_engine::{ExchangeId, Reactor, SessionId};
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
+use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::PyDict;
 
 use crate::access::AccessLog;
@@ -51,6 +51,7 @@ pub struct EventLoop {
     pub call_soon: Py<PyAny>,
     pub call_soon_threadsafe: Py<PyAny>,
     pub call_later: Py<PyAny>,
+    done: PyOnceLock<Py<PyAny>>,
     /// None before the first connection, and after the end: it refers to the server.
     pub continuation: Mutex<Option<Continuation>>,
 }
@@ -229,8 +230,21 @@ impl EventLoop {
             call_soon: object.getattr("call_soon")?.unbind(),
             call_soon_threadsafe: object.getattr("call_soon_threadsafe")?.unbind(),
             call_later: object.getattr("call_later")?.unbind(),
+            done: PyOnceLock::new(),
             continuation: Mutex::new(None),
             object: object.unbind(),
+        })
+    }
+
+    /// A future that is done, once it was asked for.
+    ///
+    /// # Errors
+    /// If the loop makes none.
+    pub fn done(&self, py: Python<'_>) -> PyResult<&Py<PyAny>> {
+        self.done.get_or_try_init(py, || {
+            let future = self.object.bind(py).call_method0("create_future")?;
+            future.call_method1("set_result", (py.None(),))?;
+            Ok(future.unbind())
         })
     }
 

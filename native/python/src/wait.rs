@@ -10,6 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
 use crate::ffi;
 
@@ -18,6 +20,8 @@ pub struct Wait {
     event_loop: Py<PyAny>,
     /// The loop's method.
     call_soon: Py<PyAny>,
+    /// A future of asyncio's own that is done.
+    done: Py<PyAny>,
     /// The task that awaits this has not seen it yet.
     blocking: AtomicBool,
     state: Mutex<State>,
@@ -52,10 +56,11 @@ pub enum Wake {
 
 impl Wait {
     /// One that a task is to yield.
-    pub fn new(event_loop: Py<PyAny>, call_soon: Py<PyAny>) -> Self {
+    pub fn new(event_loop: Py<PyAny>, call_soon: Py<PyAny>, done: Py<PyAny>) -> Self {
         Self {
             event_loop,
             call_soon,
+            done,
             blocking: AtomicBool::new(true),
             state: Mutex::new(State {
                 outcome: Outcome::Pending,
@@ -75,19 +80,25 @@ impl Wait {
     }
 
     fn end(slf: &Bound<'_, Self>, outcome: Outcome, how: Wake) -> bool {
-        let py = slf.py();
-        let mut state = slf.get().state();
+        let (py, this) = (slf.py(), slf.get());
+        let mut state = this.state();
         if !matches!(state.outcome, Outcome::Pending) {
             return false;
         }
+        let done = matches!(outcome, Outcome::Done);
         state.outcome = outcome;
         let first = state.callback.take();
         let others = std::mem::take(&mut state.others);
         drop(state);
         for callback in first.into_iter().chain(others) {
+            let wait = if done && callback.resumes_task(py) {
+                this.done.bind(py)
+            } else {
+                slf.as_any()
+            };
             let called = match how {
-                Wake::Now => callback.call(py, slf.as_any()),
-                Wake::Soon => callback.schedule(py, &slf.get().call_soon, slf.as_any()),
+                Wake::Now => callback.call(py, wait),
+                Wake::Soon => callback.schedule(py, &this.call_soon, wait),
             };
             if let Err(error) = called {
                 error.write_unraisable(py, Some(slf.as_any()));
@@ -98,6 +109,16 @@ impl Wait {
 }
 
 impl Callback {
+    /// Whether it is what a task goes on by. It asks what it is called with for a result, which takes
+    /// the longer the less that is a future of asyncio's own.
+    fn resumes_task(&self, py: Python<'_>) -> bool {
+        static TASK: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        ffi::method_of(self.function.bind(py)).is_some_and(|object| {
+            TASK.import(py, "asyncio", "Task")
+                .is_ok_and(|task| object.is_exact_instance(task))
+        })
+    }
+
     fn call(&self, py: Python<'_>, wait: &Bound<'_, PyAny>) -> PyResult<()> {
         let function = self.function.bind(py);
         match &self.context {
