@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import sys
 import warnings
 from collections.abc import Awaitable, Coroutine
 from typing import Any
@@ -74,6 +75,17 @@ async def tasks_and_futures(scope: Scope, receive: Receive, send: Send) -> None:
         done, _ = await asyncio.wait({asyncio.ensure_future(receive())})
         return done.pop().result()
 
+    async def traced() -> Any:
+        before = sys.gettrace()
+        sys.settrace(lambda *_: None)
+        try:
+            return await receive()
+        finally:
+            sys.settrace(before)
+
+    class Task(asyncio.Task[Any]):
+        pass
+
     means = [
         lambda: asyncio.ensure_future(receive()),
         lambda: asyncio.create_task(receive()),
@@ -82,6 +94,9 @@ async def tasks_and_futures(scope: Scope, receive: Receive, send: Send) -> None:
         lambda: asyncio.gather(receive()),
         lambda: asyncio.shield(receive()),
         wait,
+        traced,
+        lambda: Task(receive(), loop=loop),  # type: ignore[arg-type]
+        lambda: asyncio.tasks._PyTask(receive(), loop=loop),  # type: ignore[attr-defined]
     ]
     pieces = b""
     for start in means:

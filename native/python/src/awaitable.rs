@@ -53,7 +53,7 @@ impl Done {
 }
 
 /// An operation that may have to wait.
-#[pyclass(frozen, module = "ferricorn._native")]
+#[pyclass(frozen, immutable_type, module = "ferricorn._native")]
 pub struct Operation {
     handle: Handle,
     progress: Mutex<Progress>,
@@ -117,13 +117,17 @@ impl Operation {
 impl Resume for Operation {
     fn resume(slf: &Bound<'_, Self>) -> PyResult<Step> {
         let (py, this) = (slf.py(), slf.get());
-        match this.swap(State::Ended, None).state {
+        let Progress { state, wait } = this.swap(State::Ended, None);
+        if let Some(wait) = wait {
+            wait.drop_ref(py);
+        }
+        match state {
             State::Receive => match websocket::receive_any(&this.handle, py)? {
                 Some(message) => Ok(Step::Returned(message.unbind().into_any())),
                 None => this.wait(py, State::Receive),
             },
             State::Send(message) => {
-                match websocket::send_any(&this.handle, py, message.bind(py))? {
+                match websocket::send_any(&this.handle, py, &message.into_bound(py))? {
                     Sent::Done | Sent::Gone => Ok(Step::Returned(py.None())),
                     Sent::Full => this.wait(py, State::Sent),
                 }
@@ -148,16 +152,17 @@ impl Operation {
     }
 
     #[pyo3(name = "__next__")]
-    fn step(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+    fn step(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         match Self::resume(slf)? {
-            Step::Yielded(wait) => Ok(wait),
+            Step::Yielded(wait) => Ok(Some(wait)),
+            Step::Returned(result) if result.is_none(slf.py()) => Ok(None),
             Step::Returned(result) => Err(PyStopIteration::new_err((result,))),
         }
     }
 
     #[pyo3(signature = (_value))]
     fn send(slf: &Bound<'_, Self>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        Self::step(slf)
+        Self::step(slf)?.ok_or_else(|| PyStopIteration::new_err(()))
     }
 
     #[pyo3(signature = (*exception))]

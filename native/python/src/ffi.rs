@@ -2,8 +2,7 @@
 //!
 //! It holds what `PyO3` has no safe or no fast form for, and nothing else: the type of the callables
 //! that an application gets as `receive` and `send` (vectorcall: no argument tuple for a call), one
-//! step of a foreign coroutine (`PyIter_Send`) and of what we give applications to await (`am_send`), contexts,
-//! a `bytes` object whose contents the engine may read without the interpreter, a `str` of much ASCII,
+//! step of a foreign coroutine (`PyIter_Send`) and of what we give applications to await, contexts, a `bytes` object whose contents the engine may read without the interpreter, a `str` of much ASCII,
 //! memory that processes share, and duplicates of descriptors that Python owns.
 
 #![allow(unsafe_code)]
@@ -166,42 +165,42 @@ pub fn resume(coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResul
     }
 }
 
-/// What goes on whenever it is resumed, with whatever value.
+/// What goes on whenever it is resumed, and then waits or returns: nothing, or what is neither a tuple nor
+/// an exception.
 pub trait Resume: PyClass {
     /// # Errors
     /// What the caller is to see raised.
     fn resume(slf: &Bound<'_, Self>) -> PyResult<Step>;
 }
 
-/// Has `PyIter_Send` resume instances of a class without a `StopIteration` for their results.
+/// Has instances of a class give their results to those who await them as Python's own iterators do. `PyO3`
+/// makes an exception of each, from which Python takes it out again.
+///
+/// For a class whose type nobody can change, before it has instances.
 pub fn resume_directly<T: Resume>(py: Python<'_>) {
-    let kind = T::type_object_raw(py);
-    // SAFETY: it is a class of ours, and Python makes the types of those with a place for the slots of
-    // coroutines, which it looks at for each call and never writes to. We are attached.
-    unsafe { (*(*kind).tp_as_async).am_send = Some(send::<T>) };
+    // SAFETY: it is the type of a class of ours, which nobody else writes to. We are attached.
+    unsafe { (*T::type_object_raw(py)).tp_iternext = Some(next::<T>) };
 }
 
-unsafe extern "C" fn send<T: Resume>(
-    object: *mut ffi::PyObject,
-    _value: *mut ffi::PyObject,
-    result: *mut *mut ffi::PyObject,
-) -> ffi::PySendResult {
+unsafe extern "C" fn next<T: Resume>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: Python calls this, so this thread is attached.
     let py = unsafe { Python::assume_attached() };
     // SAFETY: it is an instance of the one type that has this in its slot.
     let object = unsafe { Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>() };
-    let step = guarded(|| T::resume(&object));
-    let (made, status) = match step {
-        Ok(Step::Yielded(awaited)) => (awaited.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
-        Ok(Step::Returned(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
-        Err(error) => {
-            error.restore(py);
-            (ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR)
+    match guarded(|| T::resume(&object)) {
+        Ok(Step::Yielded(awaited)) => return awaited.into_ptr(),
+        Ok(Step::Returned(result)) => {
+            let result = result.into_bound(py);
+            // An end without an exception is one without a result.
+            if !result.is_none() {
+                // SAFETY: both are live objects. Python takes the result for the only argument of the
+                // exception, as it is no tuple and no exception itself.
+                unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, result.as_ptr()) };
+            }
         }
-    };
-    // SAFETY: the caller's place for a new reference.
-    unsafe { result.write(made) };
-    status
+        Err(error) => error.restore(py),
+    }
+    ptr::null_mut()
 }
 
 /// Runs what Python has called: a panic goes no further.
@@ -212,8 +211,8 @@ fn guarded<T>(act: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 
 /// What a function written in C is a method of.
 pub fn method_of<'py>(function: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    // SAFETY: it is a live object; of a function in C, and only of one, the object that it is bound to is
-    // read, which lives as long and may be null.
+    // SAFETY: it is a live object, and read only if it is a function in C. What that is bound to may be
+    // null, and lives as long as the function.
     unsafe {
         if ffi::PyCFunction_CheckExact(function.as_ptr()) == 0 {
             return None;

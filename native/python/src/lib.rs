@@ -54,7 +54,7 @@ mod _native {
     use crate::wsgi::FileWrapper;
 
     #[pymodule_init]
-    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) {
-        crate::ffi::resume_directly::<crate::awaitable::Operation>(module.py());
+    fn init(py: pyo3::Python<'_>) {
+        crate::ffi::resume_directly::<crate::awaitable::Operation>(py);
     }
 }

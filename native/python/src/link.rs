@@ -51,6 +51,7 @@ pub struct EventLoop {
     pub call_soon: Py<PyAny>,
     pub call_soon_threadsafe: Py<PyAny>,
     pub call_later: Py<PyAny>,
+    /// A future that is done.
     done: PyOnceLock<Py<PyAny>>,
     /// None before the first connection, and after the end: it refers to the server.
     pub continuation: Mutex<Option<Continuation>>,
@@ -236,7 +237,7 @@ impl EventLoop {
         })
     }
 
-    /// A future that is done, once it was asked for.
+    /// A future of the loop's that is done. One does for all.
     ///
     /// # Errors
     /// If the loop makes none.

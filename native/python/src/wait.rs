@@ -109,8 +109,8 @@ impl Wait {
 }
 
 impl Callback {
-    /// Whether it is what a task goes on by. It asks what it is called with for a result, which takes
-    /// the longer the less that is a future of asyncio's own.
+    /// Whether it is a method of a task's in C: what it goes on by. A task asks what it is called with
+    /// for a result, and sees that of asyncio's own futures without a call.
     fn resumes_task(&self, py: Python<'_>) -> bool {
         static TASK: PyOnceLock<Py<PyType>> = PyOnceLock::new();
         ffi::method_of(self.function.bind(py)).is_some_and(|object| {
