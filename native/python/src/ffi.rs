@@ -2,7 +2,8 @@
 //!
 //! It holds what `PyO3` has no safe or no fast form for, and nothing else: the type of the callables
 //! that an application gets as `receive` and `send` (vectorcall: no argument tuple for a call), one
-//! step of a foreign coroutine (`PyIter_Send`) and of what we give applications to await, contexts, a `bytes` object whose contents the engine may read without the interpreter, a `str` of much ASCII,
+//! step of a foreign coroutine (`PyIter_Send`) and of what we give applications to await, contexts, a
+//! `bytes` object whose contents the engine may read without the interpreter, a `str` of much ASCII,
 //! memory that processes share, and duplicates of descriptors that Python owns.
 
 #![allow(unsafe_code)]
