@@ -52,7 +52,7 @@ impl Done {
     fn close(&self) {}
 }
 
-/// An operation that may have to wait.
+/// An operation that may have to wait. Nobody can change its type, in whose slot stands what resumes it.
 #[pyclass(frozen, immutable_type, module = "ferricorn._native")]
 pub struct Operation {
     handle: Handle,
@@ -151,6 +151,7 @@ impl Operation {
         slf
     }
 
+    /// For those who call it by its name: whoever awaits comes to [`Resume::resume`] by the slot.
     #[pyo3(name = "__next__")]
     fn step(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         match Self::resume(slf)? {

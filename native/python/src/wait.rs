@@ -20,7 +20,7 @@ pub struct Wait {
     event_loop: Py<PyAny>,
     /// The loop's method.
     call_soon: Py<PyAny>,
-    /// A future of asyncio's own that is done.
+    /// A future of the loop's that is done: what a task is called with in place of this.
     done: Py<PyAny>,
     /// The task that awaits this has not seen it yet.
     blocking: AtomicBool,
